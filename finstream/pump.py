@@ -1,0 +1,409 @@
+"""The pump as the control plane sees it: handles in, events and snapshots out.
+
+The two planes meet here and nowhere else. A :class:`Pump` may be used from the Trio thread at any time, whether its own thread
+runs or not; each call takes the pump's lock for as long as one batch of ticks needs at most. Handles are integers that are
+never used again, so a late call with an old handle does nothing.
+
+Who closes what: the pump never closes a file descriptor that it was given. Take the handle away first (``remove_source``,
+``remove_outbox``; they return only once the pump cannot touch the descriptor any more), then close it.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import trio
+
+from finstream import _fastpath
+from finstream.vocabulary.errors import PumpFailed
+
+__all__ = [
+    "ArenaEntry", "AssetStatistics", "BlockBuffered", "Framing", "LineRejected", "OutboxClosed", "OutboxStatistics", "Pump",
+    "PumpEvent", "PumpStatistics", "SourceEnded", "SourceOverflowed", "StatusLine", "SymbolStatistics",
+]
+
+
+class Framing(Enum):
+    """How an outbox marks where one message ends."""
+
+    WEBSOCKET = "websocket"
+    """One unmasked text frame a message."""
+    LINES = "lines"
+    """One line a message."""
+
+
+class SourceEnded(msgspec.Struct, frozen=True):
+    """The pipe of a source reached its end; every complete line before that has been handled. Remove the source."""
+
+    source: int
+    asset: int
+    errno: int
+    """0 for a plain end of file."""
+
+
+class SourceOverflowed(msgspec.Struct, frozen=True):
+    """The pipe of a source has been full for longer than its ``full_s``. Told once."""
+
+    source: int
+    asset: int
+
+
+class BlockBuffered(msgspec.Struct, frozen=True):
+    """The lines of a source arrive in blocks of a stdio buffer's size, cut in mid-line. Told once a source."""
+
+    source: int
+    asset: int
+    block_bytes: int
+
+
+class LineRejected(msgspec.Struct, frozen=True):
+    asset: int
+    reason: str
+    """A key of :data:`finstream.vocabulary.reasons.REJECTIONS`."""
+    line: bytes
+    """The line; of one that is too long, its beginning (1,024 bytes)."""
+    line_bytes: int
+    """The length of the whole line as far as it is known."""
+    received_ns: int
+
+
+class StatusLine(msgspec.Struct, frozen=True):
+    """A ``{"type":"status"}`` line; the JSON object as the ingestor wrote it."""
+
+    asset: int
+    line: bytes
+
+
+class OutboxStatistics(msgspec.Struct, frozen=True):
+    """``published == delivered + queued_messages + killed`` at every moment. Control messages are not counted."""
+
+    published: int
+    """Messages of its topics since it was added."""
+    delivered: int
+    """Handed to the kernel completely."""
+    queued_messages: int
+    """Waiting, the partly sent one included."""
+    killed: int
+    """What was waiting when the outbox was closed."""
+    queued_bytes: int
+    oldest_ms: int
+    """How long the oldest waiting byte has waited; 0 when nothing waits."""
+    sent_bytes: int
+    last_asset: int | None
+    """The asset of the last message delivered completely."""
+    last_seq: int | None
+
+
+class OutboxClosed(msgspec.Struct, frozen=True):
+    """The pump gave an outbox up. Its statistics are final. Remove the outbox, then close the descriptor."""
+
+    outbox: int
+    reason: str
+    """``slow_consumer_bytes``, ``slow_consumer_age`` or ``connection_lost``."""
+    errno: int
+    oldest_ms: int
+    """As it was at the moment of closing."""
+    queued_bytes: int
+    """As it was at the moment of closing."""
+    statistics: OutboxStatistics
+
+
+PumpEvent = SourceEnded | SourceOverflowed | BlockBuffered | LineRejected | StatusLine | OutboxClosed
+
+
+class AssetStatistics(msgspec.Struct, frozen=True):
+    name: str
+    seq: int
+    """Of the last message published."""
+    ticks: int
+    opaque: int
+    """Messages of other types than tick that were passed on."""
+    heartbeats: int
+    statuses: int
+    lines: int
+    bytes: int
+    reads: int
+    rejected: dict[str, int]
+    """By reason; reasons that never happened are left out."""
+    last_received_ns: int
+    """Of the last line of any kind; 0 before the first."""
+    subscribers: int
+    symbols: int
+
+
+class SymbolStatistics(msgspec.Struct, frozen=True):
+    symbol: str
+    ticks: int
+    lag_last_ns: int
+    lag_smoothed_ns: int
+    last_received_ns: int
+    subscribers: int
+
+
+class ArenaEntry(msgspec.Struct, frozen=True):
+    """A pricing asset's place in the ranking by lag; rank 1 is the best.
+
+    Order: sources whose clock is not in error before those whose is, then by ``score_ns``. Sources that never ticked come last.
+    """
+
+    rank: int
+    asset: str
+    ticks: int
+    lag_last_ns: int
+    """Receipt minus the tick's own stamp; negative when the source's clock is ahead of ours."""
+    lag_smoothed_ns: int
+    """Exponentially smoothed, weight 1/16 for the newest."""
+    score_ns: int
+    """``lag_smoothed_ns``, plus the time by which the source has been silent for longer than a second."""
+    silent_ns: int
+    """Since the last tick."""
+    clock_error: bool
+    """The smoothed lag is negative."""
+    severity: int
+    """0 up to 1 s of score, 1 up to 5 s, 2 up to 15 s, 3 up to 60 s, 4 beyond; degraded means 1 or more."""
+
+
+class PumpStatistics(msgspec.Struct, frozen=True):
+    batches: int
+    """Turns of the pump that had something to do."""
+    lines: int
+    sends: int
+    """System calls that sent something."""
+    partial_sends: int
+    delivered: int
+    """Messages handed to the kernel completely, over all outboxes."""
+    sources: int
+    outboxes: int
+    events_dropped: int
+    """Rejected lines and status lines that were counted but not told, because the control plane did not fetch them in time."""
+
+
+def _new_york_offsets(first_year: int = 1970, last_year: int = 2200) -> list[tuple[int, int]]:
+    """UTC times (s) at which New York's offset changes, each with the offset (s) from then on; the first entry is the start."""
+    zone = ZoneInfo("America/New_York")
+    utc = datetime.UTC
+
+    def offset(when: int) -> int:
+        delta = datetime.datetime.fromtimestamp(when, utc).astimezone(zone).utcoffset()
+        assert delta is not None
+        return int(delta.total_seconds())
+
+    step = 14 * 86400
+    start = int(datetime.datetime(first_year, 1, 1, tzinfo=utc).timestamp())
+    end = int(datetime.datetime(last_year, 1, 1, tzinfo=utc).timestamp())
+    changes = [(start, offset(start))]
+    for low in range(start, end, step):
+        before, high = changes[-1][1], low + step
+        if offset(high) == before:
+            continue
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if offset(middle) == before else (low, middle)
+        changes.append((high, offset(high)))
+    return changes
+
+
+NEW_YORK_OFFSETS = _new_york_offsets()
+
+
+class Pump:
+    """See the module's docstring. ``simulated`` marks every message; ``line_bytes`` is the longest line accepted."""
+
+    def __init__(self, *, simulated: bool = False, line_bytes: int = 65536) -> None:
+        self._native = _fastpath.NativePump(NEW_YORK_OFFSETS, simulated=simulated, line_bytes=line_bytes)
+        self._assets: dict[str, int] = {}
+        self._names: dict[int, str] = {}
+        self._on_source: dict[int, Callable[[SourceEnded | SourceOverflowed | BlockBuffered], None]] = {}
+        self._on_outbox: dict[int, Callable[[OutboxClosed], None]] = {}
+        self._on_line: Callable[[LineRejected | StatusLine], None] = lambda _event: None
+        self._stopping = False
+        self.running = False
+        """Whether the pump's thread is at work."""
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run the pump's thread and deliver its events until :meth:`stop` is called or this task is cancelled.
+
+        Events are delivered on the Trio thread by plain calls of the callbacks; those must not block and must not raise.
+
+        Raises:
+          PumpFailed: the thread ended although nobody asked it to.
+        """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._deliver_events)
+            self.running = True
+            task_status.started()
+            try:
+                with trio.CancelScope(shield=True) as shield:
+                    nursery.start_soon(self._stop_when_cancelled, shield)
+                    await trio.to_thread.run_sync(self._native.run)
+                if not self._stopping:
+                    raise PumpFailed("the pump's thread ended by itself")
+            finally:
+                self.running = False
+                nursery.cancel_scope.cancel()
+        self._dispatch_pending()
+
+    async def _stop_when_cancelled(self, _shield: trio.CancelScope) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            self.stop()
+
+    async def _deliver_events(self) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(self._native.event_fd)
+            self._dispatch_pending()
+
+    def _dispatch_pending(self) -> None:
+        for event in self._take_events():
+            if isinstance(event, (LineRejected, StatusLine)):
+                self._on_line(event)
+            elif isinstance(event, OutboxClosed):
+                if callback := self._on_outbox.get(event.outbox):
+                    callback(event)
+            elif told := self._on_source.get(event.source):
+                told(event)
+
+    def _take_events(self) -> Iterator[PumpEvent]:
+        events, _dropped = self._native.take_events()
+        for kind, *values in events:
+            yield _EVENTS[kind](*values)
+
+    def stop(self) -> None:
+        """Let the pump's thread end. Outboxes and sources stay as they are."""
+        self._stopping = True
+        self._native.stop()
+
+    def on_line(self, callback: Callable[[LineRejected | StatusLine], None]) -> None:
+        """Who is told of rejected lines and of status lines. One callback for all assets."""
+        self._on_line = callback
+
+    # --- assets ---------------------------------------------------------------------------------------------------------
+
+    def add_asset(
+        self, name: str, *, in_arena: bool = True, future_ms: int | None = None, max_age_ms: int | None = None
+    ) -> int:
+        """Make an asset known, or change the settings of a known one. Its ``seq`` goes on where it was, also after
+        :meth:`retire_asset`, for as long as this pump lives."""
+        handle = self._native.add_asset(
+            name, in_arena, -1 if future_ms is None else future_ms, -1 if max_age_ms is None else max_age_ms
+        )
+        self._assets[name] = handle
+        self._names[handle] = name
+        return handle
+
+    def retire_asset(self, asset: int) -> None:
+        """Take an asset out of the arena. Its subscriptions stay, silent, for the case that it comes back."""
+        self._native.retire_asset(asset)
+
+    def asset_name(self, asset: int) -> str:
+        return self._names[asset]
+
+    def asset_handle(self, name: str) -> int | None:
+        return self._assets.get(name)
+
+    # --- sources --------------------------------------------------------------------------------------------------------
+
+    def add_source(
+        self,
+        asset: int,
+        fd: int,
+        told: Callable[[SourceEnded | SourceOverflowed | BlockBuffered], None],
+        *,
+        full_s: float | None = None,
+    ) -> int:
+        """Read lines from ``fd`` (a pipe, pty or socket; made non-blocking) and publish them under ``asset``."""
+        source = self._native.add_source(asset, fd, -1 if full_s is None else max(1, int(full_s * 1000)))
+        self._on_source[source] = told
+        return source
+
+    def remove_source(self, source: int) -> None:
+        """Stop reading. What is still in the pipe stays there. After an unknown handle nothing happens."""
+        self._on_source.pop(source, None)
+        self._native.remove_source(source)
+
+    # --- outboxes -------------------------------------------------------------------------------------------------------
+
+    def add_outbox(
+        self,
+        fd: int,
+        told: Callable[[OutboxClosed], None],
+        *,
+        framing: Framing = Framing.WEBSOCKET,
+        max_bytes: int = 1 << 20,
+        max_age_ms: int = 5000,
+    ) -> int:
+        """Give the pump the writing side of a connected stream socket (made non-blocking)."""
+        outbox = self._native.add_outbox(fd, framing is Framing.LINES, max_bytes, max_age_ms)
+        self._on_outbox[outbox] = told
+        return outbox
+
+    def remove_outbox(self, outbox: int) -> OutboxStatistics | None:
+        """Take an outbox and its subscriptions away, dropping what waits in it (counted as killed).
+
+        Returns its final statistics, or None for a handle that is gone already.
+        """
+        self._on_outbox.pop(outbox, None)
+        values = self._native.remove_outbox(outbox)
+        return None if values is None else OutboxStatistics(*values)
+
+    def push(self, outbox: int, data: bytes, *, final: bool = False) -> bool:
+        """Send bytes of our own (control frames, already framed) in order with the stream.
+
+        After ``final`` nothing more is accepted, neither from here nor from the stream. Returns False when the outbox is closed
+        already; then nothing is sent.
+        """
+        return self._native.push(outbox, data, final)
+
+    def subscribe(self, outbox: int, asset: int, symbol: str | None = None) -> bool:
+        """Returns False when it was subscribed already, or the outbox is gone."""
+        return self._native.subscribe(outbox, asset, None if symbol is None else symbol.encode())
+
+    def unsubscribe(self, outbox: int, asset: int, symbol: str | None = None) -> bool:
+        """Returns False when it was not subscribed."""
+        return self._native.unsubscribe(outbox, asset, None if symbol is None else symbol.encode())
+
+    def broadcast(self, asset: int, message: bytes) -> int:
+        """Send one control message (JSON text, unframed) to every outbox that has any topic of ``asset``; returns how many."""
+        return self._native.broadcast(asset, message)
+
+    # --- snapshots ------------------------------------------------------------------------------------------------------
+
+    def asset_statistics(self, asset: int) -> AssetStatistics:
+        *values, rejected, last_received_ns, subscribers, symbols = self._native.asset_statistics(asset)
+        by_reason = {reason: count for reason, count in zip(_fastpath.REJECTIONS, rejected, strict=True) if count}
+        return AssetStatistics(*values, by_reason, last_received_ns, subscribers, symbols)
+
+    def symbol_statistics(self, asset: int) -> list[SymbolStatistics]:
+        """At most the first 65,536 symbols that the asset named or that were subscribed."""
+        return [SymbolStatistics(*values) for values in self._native.symbol_statistics(asset)]
+
+    def arena(self) -> list[ArenaEntry]:
+        """The pricing assets that are not retired, best first."""
+        return [ArenaEntry(*values) for values in self._native.arena()]
+
+    def outbox_statistics(self, outbox: int) -> OutboxStatistics | None:
+        values = self._native.outbox_statistics(outbox)
+        return None if values is None else OutboxStatistics(*values)
+
+    def statistics(self) -> PumpStatistics:
+        return PumpStatistics(*self._native.statistics())
+
+
+def _outbox_closed(outbox: int, reason: str, errno: int, oldest_ms: int, queued_bytes: int, final: tuple[Any, ...]) -> OutboxClosed:
+    return OutboxClosed(outbox, reason, errno, oldest_ms, queued_bytes, OutboxStatistics(*final))
+
+
+_EVENTS: dict[str, Callable[..., PumpEvent]] = {
+    "source_ended": SourceEnded,
+    "source_overflowed": SourceOverflowed,
+    "block_buffered": BlockBuffered,
+    "line_rejected": LineRejected,
+    "status": StatusLine,
+    "outbox_closed": _outbox_closed,
+}

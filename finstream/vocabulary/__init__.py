@@ -1,0 +1,1 @@
+"""The words that every layer shares. Imports nothing else of the project."""

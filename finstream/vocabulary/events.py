@@ -1,0 +1,116 @@
+"""What is said on the system bus: facts, past tense, immutable. Times are integer microseconds since the epoch, UTC."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = [
+    "AssetStateChanged", "ClientConnected", "ClientDisconnected", "ClientRegistered", "ClientUnregistered", "CommandReceived",
+    "ConfigRejected", "ConfigReloaded", "Event", "IngestorStatus", "LinesRejected", "LogLevelChanged", "Receipt",
+]
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
+    pass
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a connection ended, and what its subscriber missed."""
+
+    reason: str
+    """A key of :data:`finstream.vocabulary.reasons.CLOSINGS`."""
+    detail: str
+    at: int
+    """Microseconds since the epoch."""
+    queued_bytes: int = 0
+    queued_messages: int = 0
+    """The killed remainder: published to this subscriber, never delivered."""
+    oldest_ms: int = 0
+    """How long the oldest queued byte had waited."""
+    delivered: int = 0
+    """Messages of the stream that were handed over completely."""
+    last_asset: str | None = None
+    last_seq: int | None = None
+    """The last message of the stream that was delivered completely."""
+
+
+class AssetStateChanged(_Event, tag="AssetStateChanged"):
+    asset: str
+    state: str
+    """A state of :mod:`finstream.children.lifecycle`."""
+    previous: str
+    reason: str
+    detail: str = ""
+    pid: int | None = None
+    exit_code: int | None = None
+
+
+class IngestorStatus(_Event, tag="IngestorStatus"):
+    """An ingestor's own ``{"type":"status"}`` line, as it came."""
+
+    asset: str
+    status: msgspec.Raw
+
+
+class LinesRejected(_Event, tag="LinesRejected"):
+    """Lines of one asset were rejected since the last such event; at most one a second and asset."""
+
+    asset: str
+    counts: dict[str, int]
+    """By reason: keys of :data:`finstream.vocabulary.reasons.REJECTIONS`."""
+    sample_reason: str
+    sample: str
+
+
+class ClientRegistered(_Event, tag="ClientRegistered"):
+    client: str
+
+
+class ClientUnregistered(_Event, tag="ClientUnregistered"):
+    client: str
+    reason: str
+    """``requested`` or ``window_over``."""
+
+
+class ClientConnected(_Event, tag="ClientConnected"):
+    client: str
+    peer: str
+    resumed_topics: int
+
+
+class ClientDisconnected(_Event, tag="ClientDisconnected"):
+    client: str
+    receipt: Receipt
+
+
+class CommandReceived(_Event, tag="CommandReceived"):
+    """An operator's command, with where it came from."""
+
+    command: str
+    target: str
+    origin: str
+
+
+class ConfigReloaded(_Event, tag="ConfigReloaded"):
+    path: str
+    started: list[str]
+    stopped: list[str]
+    restarted: list[str]
+    needs_engine_restart: list[str]
+    """Keys that changed but only take effect when the engine starts again."""
+
+
+class ConfigRejected(_Event, tag="ConfigRejected"):
+    path: str
+    error: str
+
+
+class LogLevelChanged(_Event, tag="LogLevelChanged"):
+    level: str
+    previous: str
+
+
+Event = (
+    AssetStateChanged | IngestorStatus | LinesRejected | ClientRegistered | ClientUnregistered | ClientConnected
+    | ClientDisconnected | CommandReceived | ConfigReloaded | ConfigRejected | LogLevelChanged
+)

@@ -1,0 +1,118 @@
+"""The configuration file as types: every key, its unit and its default. ``docs/configuration.md`` explains them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+__all__ = [
+    "AdminSettings", "AssetSettings", "DeadLetterSettings", "Limits", "ListenSettings", "LogLevel", "LogSettings",
+    "QualitySettings", "RestartSettings", "Settings", "SinkSettings", "StateSettings",
+]
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class ListenSettings(_Section):
+    """Addresses as ``host:port``; port 0 picks a free one."""
+
+    public: str = "127.0.0.1:8080"
+    stream: str = "127.0.0.1:8081"
+    admin: str = "127.0.0.1:8090"
+    origins: list[str] = []
+    """Web origins besides our own whose pages may connect, like ``https://dash.example.com``."""
+
+
+class AdminSettings(_Section):
+    token_env: str = "FINSTREAM_ADMIN_TOKEN"
+    """The environment variable that holds the admin token. Needed unless the admin side listens on loopback only."""
+
+
+class StateSettings(_Section):
+    path: str = "var/finstream.db"
+    reconnect_window_s: float = 120.0
+
+
+class Limits(_Section):
+    outbox_bytes: int = 1 << 20
+    outbox_age_ms: int = 5000
+    line_bytes: int = 65536
+    """The longest ingestor line, without its line feed; 65,536 is also the most."""
+    clients: int = 20_000
+    topics_per_client: int = 2_000
+
+
+class LogSettings(_Section):
+    level: LogLevel = "info"
+
+
+class DeadLetterSettings(_Section):
+    """Where rejected lines are kept: JSON lines, ``files`` files of up to ``max_bytes`` each, oldest dropped."""
+
+    path: str = "var/deadletter.jsonl"
+    max_bytes: int = 16 << 20
+    files: int = 3
+
+
+class QualitySettings(_Section):
+    future_ms: int | None = 60_000
+    """A tick whose stamp lies further ahead of our clock is rejected; null: never."""
+    max_age_ms: int | None = 7 * 24 * 3600 * 1000
+    """A tick whose stamp is older is rejected; null: never. Does not apply to ``origin: replay``."""
+
+
+class RestartSettings(_Section):
+    """Restarts: full-jitter exponential back-off, and a circuit that opens on a crash loop."""
+
+    initial_s: float = 0.5
+    max_s: float = 60.0
+    stable_s: float = 60.0
+    """A run of at least this long resets the back-off."""
+    circuit_failures: int = 5
+    """So many failures within ``circuit_window_s`` open the circuit."""
+    circuit_window_s: float = 60.0
+    circuit_cooldown_s: float = 300.0
+    """After this long an open circuit allows one attempt."""
+
+
+class _ChildSettings(_Section):
+    command: list[str]
+    """The program and its arguments, no shell. A first word ``python`` is the engine's own interpreter."""
+    cwd: str | None = None
+    env: dict[str, str] = {}
+    stop_grace_s: float = 5.0
+    """From SIGTERM to SIGKILL."""
+    restart: RestartSettings = RestartSettings()
+
+
+class AssetSettings(_ChildSettings):
+    kind: Literal["pricing", "data"] = "pricing"
+    """Pricing assets enter the arena."""
+    origin: Literal["live", "replay", "synthetic"] = "live"
+    start: Literal["on_demand", "always"] = "on_demand"
+    linger_s: float = 10.0
+    unbuffer: Literal["none", "stdbuf", "pty"] = "none"
+    stdout_full_s: float | None = 10.0
+    """A pipe that stays full for longer gets its ingestor killed; null: never. Replays are never killed: the pipe paces them."""
+    quality: QualitySettings = QualitySettings()
+
+
+class SinkSettings(_ChildSettings):
+    topics: list[str]
+
+
+class Settings(_Section):
+    mode: Literal["production", "simulation"] = "production"
+    listen: ListenSettings = ListenSettings()
+    admin: AdminSettings = AdminSettings()
+    state: StateSettings = StateSettings()
+    limits: Limits = Limits()
+    logs: LogSettings = LogSettings()
+    dead_letters: DeadLetterSettings = DeadLetterSettings()
+    assets: dict[str, AssetSettings] = {}
+    sinks: dict[str, SinkSettings] = {}
