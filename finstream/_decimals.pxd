@@ -1,0 +1,216 @@
+# cython: language_level=3, cdivision=True, boundscheck=False, wraparound=False
+"""Exact decimals: an integer mantissa of up to 96 bits and a scale of 0 to 28, never a float.
+
+A decimal's canonical text has no exponent, no trailing zeros after the point and no negative zero. Nearly always that text
+already stands in the line; then it is only pointed at.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from finstream._json cimport text, is_digit, likely, DECIMAL_OUT_OF_RANGE, INVALID_DECIMAL
+
+cdef extern from *:
+    """
+    typedef unsigned __int128 fs_u128;
+    static const unsigned long long FS_POWER_OF_TEN[20] = {
+      1ull, 10ull, 100ull, 1000ull, 10000ull, 100000ull, 1000000ull, 10000000ull, 100000000ull, 1000000000ull, 10000000000ull,
+      100000000000ull, 1000000000000ull, 10000000000000ull, 100000000000000ull, 1000000000000000ull, 10000000000000000ull,
+      100000000000000000ull, 1000000000000000000ull, 10000000000000000000ull};
+    """
+    ctypedef unsigned long long u128 "fs_u128"
+    const uint64_t* POWER_OF_TEN "FS_POWER_OF_TEN"
+
+cdef enum:
+    MAX_SCALE = 28
+    MAX_MANTISSA_DIGITS = 29
+    MAX_DECIMAL_TEXT = 40
+
+cdef struct Decimal:
+    uint64_t low        # the mantissa's lower 64 bits
+    uint32_t high       # its upper 32
+    uint8_t scale
+    bint negative
+    text canonical      # in the line; NULL: format_decimal must write it
+    int length
+
+cdef struct Digits:
+    # A number of any length as JSON writes it: 0.d1d2…dn × 10^point, d1 and dn not zero; count 0 is zero.
+    text first
+    text last
+    int count           # of the digits from first to last, a point between them not counted
+    int64_t point
+    bint negative
+
+
+cdef inline text scan_digits(text p, Digits* d) noexcept nogil:
+    """Any number of JSON's grammar, however long; NULL if the grammar is broken."""
+    cdef text start, q
+    cdef int64_t exponent = 0
+    cdef int whole, leading = 0
+    cdef bint negative_exponent
+    d.negative = p[0] == 0x2d
+    if d.negative:
+        p += 1
+    start = p
+    d.first = d.last = NULL
+    d.count = 0
+    if p[0] == 0x30:
+        p += 1
+    elif is_digit(p[0]):
+        while is_digit(p[0]):
+            p += 1
+    else:
+        return NULL
+    whole = <int> (p - start)
+    if p[0] == 0x2e:
+        p += 1
+        if not is_digit(p[0]):
+            return NULL
+        while is_digit(p[0]):
+            p += 1
+    q = start
+    while q < p and (q[0] == 0x30 or q[0] == 0x2e):
+        leading += q[0] == 0x30
+        q += 1
+    if q < p:
+        d.first = q
+        q = p - 1
+        while q[0] == 0x30 or q[0] == 0x2e:
+            q -= 1
+        d.last = q
+        d.count = <int> (d.last - d.first) + 1
+        if d.first < start + whole < d.last:
+            d.count -= 1
+    if p[0] | 0x20 == 0x65:
+        p += 1
+        negative_exponent = p[0] == 0x2d
+        if p[0] == 0x2b or p[0] == 0x2d:
+            p += 1
+        if not is_digit(p[0]):
+            return NULL
+        while is_digit(p[0]):
+            if exponent < 1000000000:  # far beyond any range, far from overflowing
+                exponent = exponent * 10 + (p[0] - 0x30)
+            p += 1
+        if negative_exponent:
+            exponent = -exponent
+    d.point = whole - leading + exponent
+    return p
+
+
+cdef inline text parse_any_decimal(text p, Decimal* out, int* why) noexcept nogil:
+    """The general case: many digits, or an exponent."""
+    cdef Digits d
+    cdef u128 mantissa = 0
+    cdef int64_t zeros, scale
+    cdef text q
+    p = scan_digits(p, &d)
+    if p == NULL:
+        why[0] = INVALID_DECIMAL
+        return NULL
+    out.canonical = NULL
+    out.low = out.high = out.scale = 0
+    out.negative = False
+    if d.count == 0:
+        return p
+    scale = d.count - d.point
+    zeros = -scale if scale < 0 else 0
+    if d.count + zeros > MAX_MANTISSA_DIGITS or scale > MAX_SCALE:
+        why[0] = DECIMAL_OUT_OF_RANGE
+        return p
+    q = d.first
+    while q <= d.last:
+        if q[0] != 0x2e:
+            mantissa = mantissa * 10 + (q[0] - 0x30)
+        q += 1
+    while zeros > 0:
+        mantissa = mantissa * 10
+        zeros -= 1
+    if mantissa >> 96:
+        why[0] = DECIMAL_OUT_OF_RANGE
+        return p
+    out.low = <uint64_t> mantissa
+    out.high = <uint32_t> (mantissa >> 64)
+    out.scale = <uint8_t> (scale if scale > 0 else 0)
+    out.negative = d.negative
+    return p
+
+
+cdef inline text parse_decimal(text p, Decimal* out, int* why) noexcept nogil:
+    """Read the number at ``p``.
+
+    Returns where it ends; NULL with INVALID_DECIMAL if there is none. ``why`` becomes DECIMAL_OUT_OF_RANGE for a number that does
+    not fit, else it is left alone.
+    """
+    cdef text start = p, digits, point
+    cdef uint64_t mantissa = 0
+    cdef int zeros = 0, scale
+    cdef bint negative = p[0] == 0x2d
+    if negative:
+        p += 1
+    digits = p
+    if p[0] == 0x30:
+        p += 1
+    else:
+        while is_digit(p[0]):
+            mantissa = mantissa * 10 + (p[0] - 0x30)
+            p += 1
+        if p == digits:
+            why[0] = INVALID_DECIMAL
+            return NULL
+    point = p
+    if p[0] == 0x2e:
+        p += 1
+        while is_digit(p[0]):
+            mantissa = mantissa * 10 + (p[0] - 0x30)
+            p += 1
+        if p == point + 1:
+            why[0] = INVALID_DECIMAL
+            return NULL
+        while p[-1 - zeros] == 0x30:
+            zeros += 1
+    if p[0] | 0x20 == 0x65 or p - digits - (p > point) > 19:  # 19 digits fit 64 bits
+        return parse_any_decimal(start, out, why)
+    scale = 0
+    out.length = <int> (point - digits)
+    if p > point:
+        scale = <int> (p - point) - 1 - zeros
+        mantissa //= POWER_OF_TEN[zeros]
+        if scale:
+            out.length += 1 + scale
+    out.low = mantissa
+    out.high = 0
+    out.scale = <uint8_t> scale
+    out.negative = negative and mantissa != 0
+    out.canonical = digits
+    if out.negative:
+        out.canonical = start
+        out.length += 1
+    return p
+
+
+cdef inline bint decimal_is_zero(const Decimal* d) noexcept nogil:
+    return d.low == 0 and d.high == 0
+
+
+cdef inline int format_decimal(const Decimal* d, uint8_t* o) noexcept nogil:
+    """Write the canonical text from mantissa and scale; at most MAX_DECIMAL_TEXT bytes. Returns its length."""
+    cdef uint8_t[MAX_DECIMAL_TEXT] reverse
+    cdef u128 mantissa = (<u128> d.high) << 64 | d.low
+    cdef int n = 0, length = 0
+    while mantissa or n <= d.scale:
+        if n == d.scale and d.scale:
+            reverse[length] = 0x2e
+            length += 1
+        reverse[length] = <uint8_t> (0x30 + <int> (mantissa % 10))
+        mantissa //= 10
+        length += 1
+        n += 1
+    n = 0
+    if d.negative:
+        o[0] = 0x2d
+        n = 1
+    while length:
+        length -= 1
+        o[n] = reverse[length]
+        n += 1
+    return n

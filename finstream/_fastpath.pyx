@@ -1,5 +1,1546 @@
-# cython: language_level=3
-REJECTIONS = ()
-MAX_LINE_BYTES = 65536
-class NativePump:
-    pass
+# cython: language_level=3, cdivision=True, boundscheck=False, wraparound=False, embedsignature=True
+"""The data plane: from an ingestor's pipe to a subscriber's socket, in one thread, without the GIL.
+
+A tick's walk, each step a function of its own:
+
+    run → read_source → take_lines → take_line → read_line (_ticks) → rank (_arena) → publish → put_message (_frames)
+        → finish_run → flush → send
+
+One turn of ``run`` is a batch: all sources that are readable are read once, their messages are encoded one behind the other into
+``out``, every outbox collects pointers into it, and at the end each outbox is sent once. Under light load a batch is one tick.
+
+Two threads share a pump: its own, and the one that calls its methods. Rules:
+ - All state is guarded by ``lock``. The pump's thread holds it during a batch, not while it waits. ``gate`` keeps it fair.
+ - Nobody touches a Python object while holding the lock: an allocation may start a garbage collection, and that must not hold up a
+   tick. Methods copy what they need into C memory, unlock, and only then build objects.
+ - Handles are never used again. An event of epoll for a handle that is gone is ignored.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.errno cimport EAGAIN, EINTR, EIO, ENOMEM, errno
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memchr, memcmp, memcpy, memmove, memset
+from posix.unistd cimport close, read, write
+
+from finstream._arena cimport *
+from finstream._frames cimport *
+from finstream._json cimport *
+from finstream._outboxes cimport *
+from finstream._ticks cimport *
+
+cdef extern from "<fcntl.h>" nogil:
+    int fcntl(int fd, int command, ...)
+    enum: F_GETFL, F_SETFL, O_NONBLOCK
+
+cdef extern from *:
+    """
+    #include <pthread.h>
+    #include <stdint.h>
+    #include <sys/epoll.h>
+    #include <sys/eventfd.h>
+    #include <sys/ioctl.h>
+    #include <time.h>
+    #ifndef F_GETPIPE_SZ
+    #define F_GETPIPE_SZ 1032
+    #endif
+    static inline int64_t fs_now(clockid_t clock) {
+      struct timespec t; clock_gettime(clock, &t); return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    }
+    static inline int fs_epoll(int set, int operation, int fd, uint32_t events, uint64_t data) {
+      struct epoll_event e; e.events = events; e.data.u64 = data; return epoll_ctl(set, operation, fd, &e);
+    }
+    static inline int fs_waiting_bytes(int fd) { int n = 0; return ioctl(fd, FIONREAD, &n) == 0 ? n : 0; }
+    """
+    ctypedef struct pthread_mutex_t:
+        pass
+    int pthread_mutex_init(pthread_mutex_t*, void*) nogil
+    int pthread_mutex_destroy(pthread_mutex_t*) nogil
+    int pthread_mutex_lock(pthread_mutex_t*) noexcept nogil
+    int pthread_mutex_unlock(pthread_mutex_t*) noexcept nogil
+    ctypedef union epoll_data_t:
+        uint64_t u64
+    struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+    int epoll_create1(int) nogil
+    int epoll_wait(int, epoll_event*, int, int) noexcept nogil
+    int eventfd(unsigned int, int) nogil
+    int EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CLOEXEC, EFD_CLOEXEC, EFD_NONBLOCK
+    int CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_THREAD_CPUTIME_ID, F_GETPIPE_SZ
+    int64_t now_ns "fs_now"(int clock) noexcept nogil
+    int epoll_change "fs_epoll"(int set, int operation, int fd, uint32_t events, uint64_t data) noexcept nogil
+    int waiting_bytes "fs_waiting_bytes"(int fd) noexcept nogil
+
+REJECTIONS = (
+    "line_too_long", "unterminated_line", "not_json", "invalid_utf8", "invalid_escape", "control_character", "too_deep",
+    "duplicate_member", "reserved_member", "invalid_type", "missing_symbol", "invalid_symbol", "missing_price", "invalid_decimal",
+    "decimal_out_of_range", "price_not_positive", "negative_value", "missing_timestamp", "invalid_timestamp",
+    "timestamp_in_future", "timestamp_too_old", "invalid_side", "invalid_identity", "invalid_exchange",
+)
+assert len(REJECTIONS) == REASONS
+MAX_LINE_BYTES = MAX_LINE
+
+cdef enum:
+    READ_BYTES = 1 << 17            # one read of a source
+    OUT_BYTES = 1 << 19             # of encoded messages, then the batch is sent early
+    EVENTS_AT_ONCE = 256            # of epoll
+    MAX_SYMBOLS = 65536             # of an asset; further ones are passed on, but neither counted nor subscribable
+    SAMPLE_BYTES = 1024             # kept of a line that is too long
+    CHUNKS_AT_ONCE = 64             # sent in one system call
+    BLOCK = 4096                    # what stdio buffers are multiples of
+    BLOCK_READS = 8                 # so many in a row, cut in mid-line, are no accident
+    BLOCK_PERIOD = 100000000        # ns; faster than that, buffering costs no latency worth a word
+    WAITING_PERIOD = 20             # ms, between looks at the age of what waits
+    AGEING_PERIOD = 250             # ms, between rankings that hold silence against mute sources
+    OUTBOX_BIT = 1
+    SLOT_BITS = 24
+
+cdef enum EventKind:
+    SOURCE_ENDED, SOURCE_OVERFLOWED, BLOCK_BUFFERED, LINE_REJECTED, STATUS_LINE, OUTBOX_CLOSED
+
+cdef enum CloseReason:
+    SLOW_CONSUMER_BYTES, SLOW_CONSUMER_AGE, CONNECTION_LOST
+
+_CLOSE_REASONS = ("slow_consumer_bytes", "slow_consumer_age", "connection_lost")
+
+cdef struct Symbol:
+    Symbol* next                    # in its bucket
+    uint32_t hash
+    int length
+    uint8_t[MAX_SYMBOL] name
+    uint64_t ticks
+    int64_t lag
+    int64_t smoothed
+    int64_t last
+    Outbox** outboxes               # that take this symbol and not the whole asset
+    int outbox_count
+    int outbox_room
+
+cdef struct Asset:
+    int id
+    uint8_t[MAX_SYMBOL + 1] name
+    int name_length
+    Label label
+    int64_t future                  # ns; negative: unbounded
+    int64_t max_age
+    uint64_t seq
+    uint64_t ticks
+    uint64_t opaque
+    uint64_t heartbeats
+    uint64_t statuses
+    uint64_t lines
+    uint64_t bytes
+    uint64_t reads
+    int64_t last
+    uint64_t[REASONS] rejected
+    Racer racer
+    Outbox** outboxes               # that take the whole asset
+    int outbox_count
+    int outbox_room
+    int line_outboxes               # with any topic of it and framing by lines
+    Symbol** buckets
+    int bucket_count
+    int symbol_count
+    # The messages of this batch that are not handed to the whole-asset outboxes yet:
+    int64_t run_start
+    int64_t run_start_lines
+    uint64_t run_messages
+
+cdef struct Subscription:
+    Asset* asset
+    Symbol* symbol                  # NULL: the whole asset
+    bint active                     # False: hidden behind a subscription of the whole asset
+
+cdef struct Source:
+    int64_t handle
+    int fd
+    Asset* asset
+    uint8_t* rest                   # an unterminated line
+    int rest_length
+    int rest_room
+    bint skipping                   # the rest of a line that is too long
+    bint ended
+    int64_t full_limit              # ns; negative: none
+    int64_t full_since              # 0: it is not full
+    int capacity                    # of the pipe
+    int block_reads
+    int64_t block_since
+    bint told_full
+    bint told_block
+
+cdef struct Account:
+    # An outbox's figures, as told to Python.
+    uint64_t published
+    uint64_t delivered
+    uint64_t queued_messages
+    uint64_t killed
+    int64_t queued_bytes
+    int64_t oldest
+    uint64_t sent_bytes
+    int last_asset
+    uint64_t last_seq
+
+cdef struct Event:
+    int kind
+    int64_t handle
+    int asset
+    int reason
+    int error
+    int64_t number                  # a length, an age
+    int64_t time
+    int64_t text                    # offset into the events' text
+    int text_length
+    Account account
+
+cdef struct Events:
+    Event* items
+    int count
+    int room
+    uint8_t* text
+    int64_t text_length
+
+
+cdef inline bint add_outbox_to(Outbox*** list, int* count, int* room, Outbox* outbox) noexcept nogil:
+    cdef void* grown
+    if count[0] == room[0]:
+        grown = realloc(list[0], (room[0] * 2 + 4) * sizeof(Outbox*))
+        if grown == NULL:
+            return False
+        list[0] = <Outbox**> grown
+        room[0] = room[0] * 2 + 4
+    list[0][count[0]] = outbox
+    count[0] += 1
+    return True
+
+
+cdef inline void remove_outbox_from(Outbox** list, int* count, Outbox* outbox) noexcept nogil:
+    cdef int i
+    for i in range(count[0]):
+        if list[i] == outbox:
+            count[0] -= 1
+            list[i] = list[count[0]]
+            return
+
+
+cdef inline uint32_t hash_symbol(text p, int length) noexcept nogil:
+    cdef uint64_t hash = <uint64_t> length, word = 0
+    cdef int left = length
+    while left >= 8:
+        memcpy(&word, p, 8)
+        hash = (hash ^ word) * 0x9e3779b97f4a7c15ull
+        hash ^= hash >> 29
+        p += 8
+        left -= 8
+    if left:
+        word = 0
+        memcpy(&word, p, left)
+        hash = (hash ^ word) * 0x9e3779b97f4a7c15ull
+    return <uint32_t> (hash >> 32)
+
+
+@cython.final
+cdef class NativePump:
+    """See finstream/pump.py, which documents what each method promises."""
+
+    cdef pthread_mutex_t lock
+    cdef pthread_mutex_t gate
+    cdef int epoll
+    cdef int wake_fd
+    cdef readonly int event_fd
+    cdef int stopping
+    cdef bint simulated
+    cdef bint encode_always
+    cdef int max_line
+    cdef int64_t event_bytes
+
+    cdef Parser parser
+    cdef Line line
+    cdef uint8_t* buffer            # where sources are read into
+    cdef uint8_t* out               # this batch's messages as WebSocket frames
+    cdef uint8_t* out_lines         # and as lines; only filled where somebody wants lines
+    cdef int64_t out_length
+    cdef int64_t out_lines_length
+
+    cdef Asset** assets
+    cdef int asset_count
+    cdef int asset_room
+    cdef Source** sources           # by slot; NULL: free
+    cdef int source_slots
+    cdef int source_count
+    cdef Outbox** outboxes          # by slot; NULL: free
+    cdef int outbox_slots
+    cdef int outbox_count
+    cdef Outbox** touched           # with slices in this batch; room for every slot
+    cdef int touched_count
+    cdef Outbox* waiting            # with something queued
+    cdef int64_t serial
+    cdef Arena ranking
+    cdef int64_t next_ageing
+    cdef Events events
+    cdef Events taken
+
+    cdef uint64_t batches
+    cdef uint64_t lines
+    cdef uint64_t sends
+    cdef uint64_t partial_sends
+    cdef uint64_t delivered_before  # by outboxes that are gone
+    cdef uint64_t events_dropped
+
+    # --- birth and death ------------------------------------------------------------------------------------------------
+
+    def __cinit__(self, new_york, *, bint simulated=False, int line_bytes=MAX_LINE, int64_t event_bytes=4 << 20):
+        self.epoll = self.wake_fd = self.event_fd = -1
+        if not 1 <= line_bytes <= MAX_LINE:
+            raise ValueError(f"line_bytes must be 1 to {MAX_LINE}, not {line_bytes}")
+        pthread_mutex_init(&self.lock, NULL)
+        pthread_mutex_init(&self.gate, NULL)
+        self.simulated = simulated
+        self.max_line = line_bytes
+        self.event_bytes = event_bytes
+        self.parser.members = <Member*> malloc(MAX_MEMBERS * sizeof(Member))
+        self.parser.names = <uint64_t*> calloc(NAME_SLOTS, sizeof(uint64_t))
+        self.parser.scratch = <uint8_t*> calloc(2 * MAX_LINE + PADDING, 1)
+        self.parser.seed = <uint32_t> now_ns(CLOCK_MONOTONIC)
+        self.parser.zone.count = len(new_york)
+        self.parser.zone.starts = <int64_t*> malloc((len(new_york) + 1) * sizeof(int64_t))
+        self.parser.zone.offsets = <int64_t*> malloc((len(new_york) + 1) * sizeof(int64_t))
+        self.buffer = <uint8_t*> calloc(MAX_LINE + READ_BYTES + PADDING, 1)
+        self.out = <uint8_t*> malloc(OUT_BYTES)
+        self.out_lines = <uint8_t*> malloc(OUT_BYTES)
+        self.events.text = <uint8_t*> malloc(event_bytes)
+        self.taken.text = <uint8_t*> malloc(event_bytes)
+        if (self.parser.members == NULL or self.parser.names == NULL or self.parser.scratch == NULL
+                or self.parser.zone.starts == NULL or self.parser.zone.offsets == NULL or self.buffer == NULL or self.out == NULL
+                or self.out_lines == NULL or self.events.text == NULL or self.taken.text == NULL):
+            raise MemoryError
+        for i, (start, offset) in enumerate(new_york):
+            self.parser.zone.starts[i] = start
+            self.parser.zone.offsets[i] = offset
+        self.epoll = epoll_create1(EPOLL_CLOEXEC)
+        self.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
+        self.event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
+        if self.epoll < 0 or self.wake_fd < 0 or self.event_fd < 0:
+            raise OSError(errno, "the pump needs three more file descriptors")
+        epoll_change(self.epoll, EPOLL_CTL_ADD, self.wake_fd, EPOLLIN, 0)
+
+    def __dealloc__(self):
+        cdef int i, j
+        cdef Asset* asset
+        cdef Symbol* symbol
+        for i in range(self.outbox_slots):
+            if self.outboxes[i] != NULL:
+                self.free_outbox(self.outboxes[i])
+        for i in range(self.source_slots):
+            if self.sources[i] != NULL:
+                free(self.sources[i].rest)
+                free(self.sources[i])
+        for i in range(self.asset_count):
+            asset = self.assets[i]
+            for j in range(asset.bucket_count):
+                while asset.buckets[j] != NULL:
+                    symbol = asset.buckets[j]
+                    asset.buckets[j] = symbol.next
+                    free(symbol.outboxes)
+                    free(symbol)
+            free(asset.buckets)
+            free(asset.outboxes)
+            free(asset)
+        for fd in (self.epoll, self.wake_fd, self.event_fd):
+            if fd >= 0:
+                close(fd)
+        free(self.assets)
+        free(self.sources)
+        free(self.outboxes)
+        free(self.touched)
+        free(self.ranking.order)
+        free(self.events.items)
+        free(self.events.text)
+        free(self.taken.items)
+        free(self.taken.text)
+        free(self.buffer)
+        free(self.out)
+        free(self.out_lines)
+        free(self.parser.members)
+        free(self.parser.names)
+        free(self.parser.scratch)
+        free(self.parser.zone.starts)
+        free(self.parser.zone.offsets)
+        pthread_mutex_destroy(&self.lock)
+        pthread_mutex_destroy(&self.gate)
+
+    cdef void acquire(self) noexcept nogil:
+        # Whoever waits for the lock holds the gate meanwhile, so the other side cannot take the lock again before it. A Python
+        # thread waits with the GIL held: giving it up here would let another Python thread run while the pump waits for us.
+        pthread_mutex_lock(&self.gate)
+        pthread_mutex_lock(&self.lock)
+        pthread_mutex_unlock(&self.gate)
+
+    cdef void release(self) noexcept nogil:
+        pthread_mutex_unlock(&self.lock)
+
+    # --- the pump's thread ----------------------------------------------------------------------------------------------
+
+    def run(self):
+        """Pump until :meth:`stop`. The GIL is not held."""
+        with nogil:
+            self.turn_until_stopped()
+
+    cdef void turn_until_stopped(self) noexcept nogil:
+        cdef epoll_event[EVENTS_AT_ONCE] ready
+        cdef int i, count
+        cdef uint64_t handle, wakes
+        while not self.stopping:
+            count = epoll_wait(self.epoll, ready, EVENTS_AT_ONCE, self.patience())
+            self.acquire()
+            if count > 0:
+                self.batches += 1
+            for i in range(count):
+                handle = ready[i].data.u64
+                if handle == 0:
+                    read(self.wake_fd, &wakes, 8)
+                elif handle & OUTBOX_BIT:
+                    self.on_writable(handle)
+                else:
+                    self.read_source(handle)
+            self.flush()
+            self.look_at_clock()
+            self.release()
+
+    cdef int patience(self) noexcept nogil:
+        """How long to wait for the next event at most, in ms."""
+        if self.waiting != NULL:
+            return WAITING_PERIOD
+        return AGEING_PERIOD if self.ranking.count else -1
+
+    cdef void look_at_clock(self) noexcept nogil:
+        cdef int64_t now
+        cdef Outbox* outbox = self.waiting
+        cdef Outbox* next
+        if outbox == NULL and self.ranking.count == 0:
+            return
+        now = now_ns(CLOCK_MONOTONIC)
+        while outbox != NULL:
+            next = outbox.next_waiting
+            if outbox.max_age >= 0 and now - outbox.head.since > outbox.max_age:
+                self.give_up(outbox, SLOW_CONSUMER_AGE, 0)
+            outbox = next
+        if now >= self.next_ageing:
+            self.next_ageing = now + AGEING_PERIOD * 1000000
+            age(&self.ranking, now_ns(CLOCK_REALTIME))
+
+    # --- sources --------------------------------------------------------------------------------------------------------
+
+    cdef Source* find_source(self, int64_t handle) noexcept nogil:
+        cdef int slot = <int> (handle >> 1 & ((1 << SLOT_BITS) - 1))
+        if slot >= self.source_slots or self.sources[slot] == NULL or self.sources[slot].handle != handle:
+            return NULL
+        return self.sources[slot]
+
+    cdef void read_source(self, int64_t handle) noexcept nogil:
+        """Read once; what is still in the pipe comes with the next batch, so that no source keeps the others waiting."""
+        cdef Source* source = self.find_source(handle)
+        cdef ssize_t n
+        cdef int64_t received
+        cdef uint8_t* start
+        if source == NULL or source.ended:
+            return
+        if source.rest_length:
+            memcpy(self.buffer, source.rest, source.rest_length)
+        start = self.buffer + source.rest_length
+        n = read(source.fd, start, READ_BYTES)
+        if n < 0 and (errno == EAGAIN or errno == EINTR):
+            return
+        received = now_ns(CLOCK_REALTIME)
+        if n <= 0:
+            # A pty whose other side is gone says EIO.
+            self.end_source(source, 0 if n == 0 or errno == EIO else errno, received)
+            return
+        source.asset.reads += 1
+        source.asset.bytes += n
+        if unlikely(n % BLOCK == 0 or source.block_reads):
+            self.notice_blocks(source, n, start[n - 1] != 0x0a)
+        if unlikely(n >= source.capacity - source.capacity // 8 or n == READ_BYTES):
+            self.notice_pressure(source, n)
+        else:
+            source.full_since = 0
+        self.take_lines(source, start + n, received)
+
+    cdef void take_lines(self, Source* source, uint8_t* end, int64_t received) noexcept nogil:
+        cdef uint8_t* p = self.buffer
+        cdef uint8_t* line_feed
+        cdef Asset* asset = source.asset
+        cdef int left
+        cdef void* grown
+        asset.run_start = self.out_length
+        asset.run_start_lines = self.out_lines_length
+        asset.run_messages = 0
+        if source.skipping:
+            line_feed = <uint8_t*> memchr(p, 0x0a, end - p)
+            if line_feed == NULL:
+                return
+            source.skipping = False
+            p = line_feed + 1
+        while p < end:
+            line_feed = <uint8_t*> memchr(p, 0x0a, end - p)
+            if line_feed == NULL:
+                break
+            if unlikely(line_feed - p > self.max_line):
+                self.refuse(asset, LINE_TOO_LONG, p, line_feed - p, received)
+            else:
+                self.take_line(asset, p, line_feed, received)
+            p = line_feed + 1
+        self.finish_run(asset)
+        left = <int> (end - p)
+        source.rest_length = 0
+        if left > self.max_line:
+            self.refuse(asset, LINE_TOO_LONG, p, left, received)
+            source.skipping = True
+            return
+        if left:
+            if left > source.rest_room:
+                grown = realloc(source.rest, left * 2)
+                if grown == NULL:
+                    self.refuse(asset, LINE_TOO_LONG, p, left, received)
+                    source.skipping = True
+                    return
+                source.rest = <uint8_t*> grown
+                source.rest_room = left * 2
+            memcpy(source.rest, p, left)
+            source.rest_length = left
+
+    cdef void take_line(self, Asset* asset, uint8_t* p, uint8_t* end, int64_t received) noexcept nogil:
+        cdef int kind = read_line(&self.parser, &self.line, p, end, received, asset.future, asset.max_age)
+        cdef Symbol* symbol
+        cdef int64_t lag
+        if kind == IGNORED:
+            return
+        self.lines += 1
+        asset.lines += 1
+        asset.last = received
+        if likely(kind == TICK):
+            asset.ticks += 1
+            lag = received - self.line.time
+            observe(&asset.racer, lag, received)
+            if asset.racer.races:
+                settle(&self.ranking, &asset.racer)
+            symbol = self.find_symbol(asset, self.line.symbol.start, self.line.symbol.length, True)
+            if likely(symbol != NULL):
+                symbol.smoothed = symbol.smoothed + ((lag - symbol.smoothed) >> SMOOTHING) if symbol.ticks else lag
+                symbol.ticks += 1
+                symbol.lag = lag
+                symbol.last = received
+            self.publish(asset, symbol, end - p, received)
+        elif kind == REJECTED:
+            self.refuse(asset, self.line.reason, p, end - p, received)
+        elif kind == OPAQUE:
+            asset.opaque += 1
+            symbol = NULL
+            if self.line.present & (1 << SYMBOL):
+                symbol = self.find_symbol(asset, self.line.symbol.start, self.line.symbol.length, False)
+            self.publish(asset, symbol, end - p, received)
+        elif kind == STATUS:
+            asset.statuses += 1
+            self.tell_line(STATUS_LINE, asset, 0, p, end - p, end - p, received)
+        else:
+            asset.heartbeats += 1
+
+    cdef void end_source(self, Source* source, int error, int64_t received) noexcept nogil:
+        cdef Event* event
+        source.ended = True
+        epoll_change(self.epoll, EPOLL_CTL_DEL, source.fd, 0, 0)
+        if source.rest_length:
+            self.refuse(source.asset, UNTERMINATED_LINE, source.rest, source.rest_length, received)
+            source.rest_length = 0
+        event = self.tell(SOURCE_ENDED)
+        if event != NULL:
+            event.handle = source.handle
+            event.asset = source.asset.id
+            event.error = error
+
+    cdef void notice_blocks(self, Source* source, ssize_t n, bint cut) noexcept nogil:
+        """A program with a buffered stdout writes when its buffer is full, wherever the line then is."""
+        cdef int64_t now
+        cdef Event* event
+        if n % BLOCK or n == READ_BYTES or not cut:
+            source.block_reads = 0
+            return
+        now = now_ns(CLOCK_MONOTONIC)
+        if source.block_reads == 0:
+            source.block_since = now
+        source.block_reads += 1
+        if source.block_reads > BLOCK_READS and now - source.block_since > BLOCK_PERIOD and not source.told_block:
+            source.told_block = True
+            event = self.tell(BLOCK_BUFFERED)
+            if event != NULL:
+                event.handle = source.handle
+                event.asset = source.asset.id
+                event.number = n
+
+    cdef void notice_pressure(self, Source* source, ssize_t n) noexcept nogil:
+        """What we took and what is there again already: if that fills the pipe, its writer waits for us."""
+        cdef int64_t now
+        cdef Event* event
+        if n + waiting_bytes(source.fd) < source.capacity - source.capacity // 8:
+            source.full_since = 0
+            return
+        now = now_ns(CLOCK_MONOTONIC)
+        if source.full_since == 0:
+            source.full_since = now
+        elif source.full_limit >= 0 and now - source.full_since > source.full_limit and not source.told_full:
+            source.told_full = True
+            event = self.tell(SOURCE_OVERFLOWED)
+            if event != NULL:
+                event.handle = source.handle
+                event.asset = source.asset.id
+
+    # --- symbols --------------------------------------------------------------------------------------------------------
+
+    cdef Symbol* find_symbol(self, Asset* asset, text name, int length, bint create) noexcept nogil:
+        cdef uint32_t hash = hash_symbol(name, length)
+        cdef Symbol* symbol
+        if likely(asset.bucket_count):
+            symbol = asset.buckets[hash & <uint32_t> (asset.bucket_count - 1)]
+            while symbol != NULL:
+                if symbol.hash == hash and symbol.length == length and memcmp(symbol.name, name, length) == 0:
+                    return symbol
+                symbol = symbol.next
+        if not create or asset.symbol_count >= MAX_SYMBOLS:
+            return NULL
+        if asset.symbol_count >= asset.bucket_count and not self.grow_symbols(asset):
+            return NULL
+        symbol = <Symbol*> calloc(1, sizeof(Symbol))
+        if symbol == NULL:
+            return NULL
+        symbol.hash = hash
+        symbol.length = length
+        memcpy(symbol.name, name, length)
+        symbol.next = asset.buckets[hash & <uint32_t> (asset.bucket_count - 1)]
+        asset.buckets[hash & <uint32_t> (asset.bucket_count - 1)] = symbol
+        asset.symbol_count += 1
+        return symbol
+
+    cdef bint grow_symbols(self, Asset* asset) noexcept nogil:
+        cdef int count = asset.bucket_count * 2 if asset.bucket_count else 16, i
+        cdef Symbol** buckets = <Symbol**> calloc(count, sizeof(Symbol*))
+        cdef Symbol* symbol
+        if buckets == NULL:
+            return False
+        for i in range(asset.bucket_count):
+            while asset.buckets[i] != NULL:
+                symbol = asset.buckets[i]
+                asset.buckets[i] = symbol.next
+                symbol.next = buckets[symbol.hash & <uint32_t> (count - 1)]
+                buckets[symbol.hash & <uint32_t> (count - 1)] = symbol
+        free(asset.buckets)
+        asset.buckets = buckets
+        asset.bucket_count = count
+        return True
+
+    # --- out ------------------------------------------------------------------------------------------------------------
+
+    cdef void publish(self, Asset* asset, Symbol* symbol, int64_t line_length, int64_t received) noexcept nogil:
+        """Encode the message once, and give it to who takes this symbol. Who takes the whole asset gets it with the run."""
+        cdef uint8_t* payload
+        cdef uint8_t* frame
+        cdef int64_t length, frame_length, at_lines = 0
+        cdef Outbox* outbox
+        cdef int i
+        asset.seq += 1
+        if asset.outbox_count == 0 and (symbol == NULL or symbol.outbox_count == 0) and not self.encode_always:
+            return
+        if unlikely(self.out_length + line_length + MESSAGE_OVERHEAD > OUT_BYTES
+                    or self.out_lines_length + line_length + MESSAGE_OVERHEAD > OUT_BYTES):
+            self.finish_run(asset)
+            self.flush()
+            asset.run_start = asset.run_start_lines = 0
+        frame = self.out + self.out_length
+        payload = frame + 4  # the header of nearly every message
+        length = put_message(payload, &self.line, self.parser.members, &asset.label, asset.seq, received) - payload
+        if unlikely(length < 126 or length > 65535):
+            memmove(frame + (2 if length < 126 else 10), payload, length)
+            payload = frame + (2 if length < 126 else 10)
+        frame_length = put_header(payload, length, 1) + length
+        self.out_length += frame_length
+        if unlikely(asset.line_outboxes):
+            at_lines = self.out_lines_length
+            memcpy(self.out_lines + at_lines, payload, length)
+            self.out_lines[at_lines + length] = 0x0a
+            self.out_lines_length += length + 1
+        asset.run_messages += 1
+        if symbol != NULL and symbol.outbox_count:
+            for i in range(symbol.outbox_count - 1, -1, -1):
+                outbox = symbol.outboxes[i]
+                if outbox.lines:
+                    self.give(outbox, self.out_lines + at_lines, length + 1, 1, asset)
+                else:
+                    self.give(outbox, frame, frame_length, 1, asset)
+
+    cdef void finish_run(self, Asset* asset) noexcept nogil:
+        """Give the messages since ``run_start`` to everybody who takes the whole asset."""
+        cdef int i
+        cdef Outbox* outbox
+        if asset.run_messages == 0:
+            return
+        for i in range(asset.outbox_count - 1, -1, -1):
+            outbox = asset.outboxes[i]
+            if outbox.lines:
+                self.give(outbox, self.out_lines + asset.run_start_lines, self.out_lines_length - asset.run_start_lines,
+                          asset.run_messages, asset)
+            else:
+                self.give(outbox, self.out + asset.run_start, self.out_length - asset.run_start, asset.run_messages, asset)
+        asset.run_messages = 0
+        asset.run_start = self.out_length
+        asset.run_start_lines = self.out_lines_length
+
+    cdef void give(self, Outbox* outbox, const uint8_t* start, int64_t length, uint64_t messages, Asset* asset) noexcept nogil:
+        if unlikely(not add_slice(outbox, start, length, messages, asset.id, asset.seq)):
+            self.give_up(outbox, CONNECTION_LOST, ENOMEM)
+            return
+        if not outbox.touched:
+            outbox.touched = True
+            self.touched[self.touched_count] = outbox
+            self.touched_count += 1
+
+    cdef void flush(self) noexcept nogil:
+        """Send what the outboxes collected; afterwards ``out`` may be written anew."""
+        cdef Outbox* outbox
+        cdef int64_t now = 0, total
+        cdef ssize_t n
+        cdef int i, j
+        for i in range(self.touched_count):
+            outbox = self.touched[i]
+            outbox.touched = False
+            if unlikely(outbox.dead):
+                outbox.slice_count = 0
+                continue
+            n = 0
+            if likely(outbox.head == NULL):
+                n = send_slices(outbox)
+                self.sends += 1
+                if unlikely(n < 0):
+                    if not must_wait(errno):
+                        self.give_up(outbox, CONNECTION_LOST, errno)
+                        continue
+                    n = 0
+                outbox.sent_bytes += n
+                if likely(outbox.slice_count == 1 and <size_t> n == outbox.slices[0].iov_len):
+                    outbox.delivered += outbox.notes[0].messages
+                    outbox.last_asset = outbox.notes[0].asset
+                    outbox.last_seq = outbox.notes[0].seq
+                    outbox.slice_count = 0
+                    continue
+            if now == 0:
+                now = now_ns(CLOCK_MONOTONIC)
+            if unlikely(not queue_slices(outbox, n, now)):
+                self.give_up(outbox, CONNECTION_LOST, ENOMEM)
+                continue
+            outbox.slice_count = 0
+            if outbox.head == NULL:
+                continue
+            self.partial_sends += 1
+            self.await_writable(outbox)
+            if outbox.queued_bytes > outbox.max_bytes:
+                self.give_up(outbox, SLOW_CONSUMER_BYTES, 0)
+        self.touched_count = 0
+        self.out_length = self.out_lines_length = 0
+
+    # --- outboxes -------------------------------------------------------------------------------------------------------
+
+    cdef Outbox* find_outbox(self, int64_t handle) noexcept nogil:
+        cdef int slot = <int> (handle >> 1 & ((1 << SLOT_BITS) - 1))
+        if not handle & OUTBOX_BIT or slot >= self.outbox_slots:
+            return NULL
+        if self.outboxes[slot] == NULL or self.outboxes[slot].handle != handle:
+            return NULL
+        return self.outboxes[slot]
+
+    cdef void await_writable(self, Outbox* outbox) noexcept nogil:
+        if outbox.armed:
+            return
+        outbox.armed = True
+        epoll_change(self.epoll, EPOLL_CTL_ADD, outbox.fd, EPOLLOUT, outbox.handle)
+        outbox.previous_waiting = NULL
+        outbox.next_waiting = self.waiting
+        if self.waiting != NULL:
+            self.waiting.previous_waiting = outbox
+        self.waiting = outbox
+
+    cdef void stop_waiting(self, Outbox* outbox) noexcept nogil:
+        if not outbox.armed:
+            return
+        outbox.armed = False
+        epoll_change(self.epoll, EPOLL_CTL_DEL, outbox.fd, 0, 0)
+        if outbox.previous_waiting != NULL:
+            outbox.previous_waiting.next_waiting = outbox.next_waiting
+        else:
+            self.waiting = outbox.next_waiting
+        if outbox.next_waiting != NULL:
+            outbox.next_waiting.previous_waiting = outbox.previous_waiting
+
+    cdef void on_writable(self, int64_t handle) noexcept nogil:
+        cdef Outbox* outbox = self.find_outbox(handle)
+        cdef iovec[CHUNKS_AT_ONCE] parts
+        cdef msghdr message
+        cdef Chunk* chunk
+        cdef ssize_t n
+        cdef int64_t part
+        cdef int count
+        if outbox == NULL or outbox.dead:
+            return
+        while outbox.head != NULL:
+            count = 0
+            chunk = outbox.head
+            while chunk != NULL and count < CHUNKS_AT_ONCE:
+                parts[count].iov_base = chunk_bytes(chunk) + chunk.sent
+                parts[count].iov_len = chunk.size - chunk.sent
+                count += 1
+                chunk = chunk.next
+            clear_message(&message)
+            message.msg_iov = parts
+            message.msg_iovlen = count
+            n = sendmsg(outbox.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)
+            self.sends += 1
+            if n < 0:
+                if errno == EINTR:
+                    continue
+                if not must_wait(errno):
+                    self.give_up(outbox, CONNECTION_LOST, errno)
+                return
+            while n > 0:
+                part = outbox.head.size - outbox.head.sent
+                if part > n:
+                    part = n
+                advance(outbox, part)
+                n -= part
+        self.stop_waiting(outbox)
+
+    cdef void give_up(self, Outbox* outbox, int reason, int error) noexcept nogil:
+        """Let an outbox go, with a receipt. The descriptor stays open until Python has closed it."""
+        cdef Event* event = self.tell(OUTBOX_CLOSED)
+        cdef int i
+        settle_accounts(outbox)
+        if event != NULL:
+            event.handle = outbox.handle
+            event.reason = reason
+            event.error = error
+            event.number = self.oldest(outbox)
+            event.time = outbox.queued_bytes
+        for i in range(outbox.slice_count):
+            outbox.killed += outbox.notes[i].messages
+        outbox.slice_count = 0
+        drop_queue(outbox)
+        self.stop_waiting(outbox)
+        self.drop_subscriptions(outbox)
+        outbox.dead = outbox.closed = True
+        if event != NULL:
+            self.take_account(outbox, &event.account)
+
+    cdef int64_t oldest(self, Outbox* outbox) noexcept nogil:
+        """Age of the oldest waiting byte, in ms."""
+        return (now_ns(CLOCK_MONOTONIC) - outbox.head.since) // 1000000 if outbox.head != NULL else 0
+
+    cdef void take_account(self, Outbox* outbox, Account* account) noexcept nogil:
+        settle_accounts(outbox)
+        account.published = outbox.published
+        account.delivered = outbox.delivered
+        account.queued_messages = outbox.queued_messages
+        account.killed = outbox.killed
+        account.queued_bytes = outbox.queued_bytes
+        account.oldest = self.oldest(outbox)
+        account.sent_bytes = outbox.sent_bytes
+        account.last_asset = outbox.last_asset
+        account.last_seq = outbox.last_seq
+
+    cdef void free_outbox(self, Outbox* outbox) noexcept nogil:
+        drop_queue(outbox)
+        free(outbox.slices)
+        free(outbox.notes)
+        free(outbox.subscriptions)
+        free(outbox)
+
+    # --- subscriptions --------------------------------------------------------------------------------------------------
+
+    cdef int find_subscription(self, Outbox* outbox, Asset* asset, Symbol* symbol) noexcept nogil:
+        cdef Subscription* list = <Subscription*> outbox.subscriptions
+        cdef int i
+        for i in range(outbox.subscription_count):
+            if list[i].asset == asset and list[i].symbol == symbol:
+                return i
+        return -1
+
+    cdef bint activate(self, Outbox* outbox, Subscription* subscription) noexcept nogil:
+        cdef Asset* asset = subscription.asset
+        cdef Symbol* symbol = subscription.symbol
+        if symbol == NULL:
+            subscription.active = add_outbox_to(&asset.outboxes, &asset.outbox_count, &asset.outbox_room, outbox)
+        else:
+            subscription.active = add_outbox_to(&symbol.outboxes, &symbol.outbox_count, &symbol.outbox_room, outbox)
+        return subscription.active
+
+    cdef void deactivate(self, Outbox* outbox, Subscription* subscription) noexcept nogil:
+        if not subscription.active:
+            return
+        subscription.active = False
+        if subscription.symbol == NULL:
+            remove_outbox_from(subscription.asset.outboxes, &subscription.asset.outbox_count, outbox)
+        else:
+            remove_outbox_from(subscription.symbol.outboxes, &subscription.symbol.outbox_count, outbox)
+
+    cdef bint start_subscription(self, Outbox* outbox, Asset* asset, Symbol* symbol) noexcept nogil:
+        cdef Subscription* list
+        cdef bint hidden
+        cdef int i
+        cdef void* grown
+        if outbox.subscription_count == outbox.subscription_room:
+            grown = realloc(outbox.subscriptions, (outbox.subscription_room * 2 + 1) * sizeof(Subscription))
+            if grown == NULL:
+                return False
+            outbox.subscriptions = grown
+            outbox.subscription_room = outbox.subscription_room * 2 + 1
+        list = <Subscription*> outbox.subscriptions
+        hidden = symbol != NULL and self.find_subscription(outbox, asset, NULL) >= 0
+        i = outbox.subscription_count
+        list[i].asset = asset
+        list[i].symbol = symbol
+        list[i].active = False
+        if not hidden and not self.activate(outbox, &list[i]):
+            return False
+        outbox.subscription_count += 1
+        asset.line_outboxes += outbox.lines
+        if symbol == NULL:  # from now on the whole asset's run brings the symbols, too
+            for i in range(outbox.subscription_count):
+                if list[i].asset == asset and list[i].symbol != NULL:
+                    self.deactivate(outbox, &list[i])
+        return True
+
+    cdef void end_subscription(self, Outbox* outbox, int index) noexcept nogil:
+        cdef Subscription* list = <Subscription*> outbox.subscriptions
+        cdef Asset* asset = list[index].asset
+        cdef bint whole = list[index].symbol == NULL
+        cdef int i
+        self.deactivate(outbox, &list[index])
+        asset.line_outboxes -= outbox.lines
+        outbox.subscription_count -= 1
+        list[index] = list[outbox.subscription_count]
+        if whole:
+            for i in range(outbox.subscription_count):
+                if list[i].asset == asset:
+                    self.activate(outbox, &list[i])
+
+    cdef void drop_subscriptions(self, Outbox* outbox) noexcept nogil:
+        cdef Subscription* list = <Subscription*> outbox.subscriptions
+        cdef int i
+        for i in range(outbox.subscription_count):
+            self.deactivate(outbox, &list[i])
+            list[i].asset.line_outboxes -= outbox.lines
+        outbox.subscription_count = 0
+
+    # --- events ---------------------------------------------------------------------------------------------------------
+
+    cdef Event* tell(self, int kind) noexcept nogil:
+        """A new event, zeroed but for its kind; NULL when there is no memory for it."""
+        cdef Events* events = &self.events
+        cdef void* grown
+        cdef uint64_t one = 1
+        if events.count == events.room:
+            grown = realloc(events.items, (events.room * 2 + 16) * sizeof(Event))
+            if grown == NULL:
+                self.events_dropped += 1
+                return NULL
+            events.items = <Event*> grown
+            events.room = events.room * 2 + 16
+        if events.count == 0:
+            write(self.event_fd, &one, 8)
+        events.count += 1
+        memset(&events.items[events.count - 1], 0, sizeof(Event))
+        events.items[events.count - 1].kind = kind
+        return &events.items[events.count - 1]
+
+    cdef void tell_line(
+        self, int kind, Asset* asset, int reason, const uint8_t* p, int64_t keep, int64_t length, int64_t received
+    ) noexcept nogil:
+        """Tell of a line, unless the control plane is so far behind that its share of memory is used up."""
+        cdef Event* event
+        if self.events.text_length + keep > self.event_bytes or self.events.count >= 1 << 16:
+            self.events_dropped += 1
+            return
+        event = self.tell(kind)
+        if event == NULL:
+            return
+        memcpy(self.events.text + self.events.text_length, p, keep)
+        event.asset = asset.id
+        event.reason = reason
+        event.number = length
+        event.time = received
+        event.text = self.events.text_length
+        event.text_length = <int> keep
+        self.events.text_length += keep
+
+    cdef void refuse(self, Asset* asset, int reason, const uint8_t* p, int64_t length, int64_t received) noexcept nogil:
+        asset.rejected[reason] += 1
+        if reason == LINE_TOO_LONG:
+            self.lines += 1
+            asset.lines += 1
+            asset.last = received
+        elif reason == UNTERMINATED_LINE:
+            self.lines += 1
+            asset.lines += 1
+        self.tell_line(
+            LINE_REJECTED, asset, reason, p, SAMPLE_BYTES if reason == LINE_TOO_LONG and length > SAMPLE_BYTES else length,
+            length, received)
+
+    # --- what the control plane calls ------------------------------------------------------------------------------------
+
+    def stop(self):
+        cdef uint64_t one = 1
+        self.stopping = 1
+        write(self.wake_fd, &one, 8)
+
+    cdef Asset* find_asset(self, int id) noexcept nogil:
+        return self.assets[id] if 0 <= id < self.asset_count else NULL
+
+    def add_asset(self, str name, bint in_arena, int64_t future_ms, int64_t max_age_ms):
+        cdef bytes encoded = name.encode()
+        cdef const char* data = encoded
+        cdef int length = <int> len(encoded), id
+        if not 1 <= length <= MAX_SYMBOL or not is_symbol(<text> data, length):
+            raise ValueError(f"not an asset's name: {name!r}")
+        self.acquire()
+        id = self.put_asset(<text> data, length, in_arena, future_ms, max_age_ms)
+        self.release()
+        if id < 0:
+            raise MemoryError
+        return id
+
+    cdef int put_asset(self, text name, int length, bint in_arena, int64_t future_ms, int64_t max_age_ms) noexcept nogil:
+        cdef Asset* asset = NULL
+        cdef int i
+        cdef void* grown
+        for i in range(self.asset_count):
+            if self.assets[i].name_length == length and memcmp(self.assets[i].name, name, length) == 0:
+                asset = self.assets[i]
+        if asset == NULL:
+            if self.asset_count == self.asset_room:
+                i = self.asset_room * 2 + 8
+                grown = realloc(self.assets, i * sizeof(Asset*))
+                if grown == NULL:
+                    return -1
+                self.assets = <Asset**> grown
+                grown = realloc(self.ranking.order, i * sizeof(Racer*))
+                if grown == NULL:
+                    return -1
+                self.ranking.order = <Racer**> grown
+                self.asset_room = i
+            asset = <Asset*> calloc(1, sizeof(Asset))
+            if asset == NULL:
+                return -1
+            asset.id = asset.racer.id = self.asset_count
+            asset.name_length = length
+            memcpy(asset.name, name, length)
+            make_label(&asset.label, name, length, self.simulated)
+            self.assets[self.asset_count] = asset
+            self.asset_count += 1
+        asset.future = future_ms * 1000000 if future_ms >= 0 else -1
+        asset.max_age = max_age_ms * 1000000 if max_age_ms >= 0 else -1
+        if in_arena and not asset.racer.races:
+            enter(&self.ranking, &asset.racer)
+        elif not in_arena and asset.racer.races:
+            leave(&self.ranking, &asset.racer)
+        return asset.id
+
+    def retire_asset(self, int id):
+        cdef Asset* asset
+        self.acquire()
+        asset = self.find_asset(id)
+        if asset != NULL and asset.racer.races:
+            leave(&self.ranking, &asset.racer)
+        self.release()
+
+    def add_source(self, int asset, int fd, int64_t full_ms):
+        cdef int flags = fcntl(fd, F_GETFL), capacity = fcntl(fd, F_GETPIPE_SZ)
+        cdef int64_t handle
+        if flags < 0 or fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0:
+            raise OSError(errno, "not a descriptor that can be read without blocking")
+        self.acquire()
+        handle = self.put_source(asset, fd, full_ms, capacity if capacity > 0 else 65536)
+        self.release()
+        if handle == -1:
+            raise MemoryError
+        if handle == -2:
+            raise KeyError(f"no asset {asset}")
+        if handle == -3:
+            raise OSError(errno, "not a descriptor that can be waited for")
+        return handle
+
+    cdef int64_t put_source(self, int id, int fd, int64_t full_ms, int capacity) noexcept nogil:
+        cdef Asset* asset = self.find_asset(id)
+        cdef Source* source
+        cdef int slot = 0
+        cdef void* grown
+        if asset == NULL:
+            return -2
+        while slot < self.source_slots and self.sources[slot] != NULL:
+            slot += 1
+        if slot == self.source_slots:
+            grown = realloc(self.sources, (self.source_slots * 2 + 8) * sizeof(Source*))
+            if grown == NULL:
+                return -1
+            self.sources = <Source**> grown
+            self.source_slots = self.source_slots * 2 + 8
+            memset(self.sources + slot, 0, (self.source_slots - slot) * sizeof(Source*))
+        source = <Source*> calloc(1, sizeof(Source))
+        if source == NULL:
+            return -1
+        self.serial += 1
+        source.handle = self.serial << (SLOT_BITS + 1) | slot << 1
+        source.fd = fd
+        source.asset = asset
+        source.full_limit = full_ms * 1000000 if full_ms >= 0 else -1
+        source.capacity = capacity
+        if epoll_change(self.epoll, EPOLL_CTL_ADD, fd, EPOLLIN, source.handle) < 0:
+            free(source)
+            return -3
+        self.sources[slot] = source
+        self.source_count += 1
+        return source.handle
+
+    def remove_source(self, int64_t handle):
+        cdef Source* source
+        self.acquire()
+        source = self.find_source(handle)
+        if source != NULL:
+            if not source.ended:
+                epoll_change(self.epoll, EPOLL_CTL_DEL, source.fd, 0, 0)
+            self.sources[handle >> 1 & ((1 << SLOT_BITS) - 1)] = NULL
+            self.source_count -= 1
+            free(source.rest)
+            free(source)
+        self.release()
+        return source != NULL
+
+    def add_outbox(self, int fd, bint lines, int64_t max_bytes, int64_t max_age_ms):
+        cdef int64_t handle
+        self.acquire()
+        handle = self.put_outbox(fd, lines, max_bytes, max_age_ms)
+        self.release()
+        if handle < 0:
+            raise MemoryError
+        return handle
+
+    cdef int64_t put_outbox(self, int fd, bint lines, int64_t max_bytes, int64_t max_age_ms) noexcept nogil:
+        cdef Outbox* outbox
+        cdef int slot = 0, slots
+        cdef void* grown
+        if self.outbox_count < self.outbox_slots:
+            while self.outboxes[slot] != NULL:
+                slot += 1
+        else:
+            slot = self.outbox_slots
+            slots = slot * 2 + 16
+            grown = realloc(self.outboxes, slots * sizeof(Outbox*))
+            if grown == NULL:
+                return -1
+            self.outboxes = <Outbox**> grown
+            grown = realloc(self.touched, slots * sizeof(Outbox*))
+            if grown == NULL:
+                return -1
+            self.touched = <Outbox**> grown
+            memset(self.outboxes + slot, 0, (slots - slot) * sizeof(Outbox*))
+            self.outbox_slots = slots
+        outbox = <Outbox*> calloc(1, sizeof(Outbox))
+        if outbox == NULL:
+            return -1
+        self.serial += 1
+        outbox.handle = self.serial << (SLOT_BITS + 1) | slot << 1 | OUTBOX_BIT
+        outbox.fd = fd
+        outbox.lines = lines
+        outbox.max_bytes = max_bytes
+        outbox.max_age = max_age_ms * 1000000 if max_age_ms >= 0 else -1
+        outbox.last_asset = -1
+        self.outboxes[slot] = outbox
+        self.outbox_count += 1
+        return outbox.handle
+
+    def remove_outbox(self, int64_t handle):
+        cdef Outbox* outbox
+        cdef Account account
+        self.acquire()
+        outbox = self.find_outbox(handle)
+        if outbox != NULL:
+            self.stop_waiting(outbox)
+            self.drop_subscriptions(outbox)
+            drop_queue(outbox)
+            self.take_account(outbox, &account)
+            self.delivered_before += outbox.delivered
+            self.outboxes[handle >> 1 & ((1 << SLOT_BITS) - 1)] = NULL
+            self.outbox_count -= 1
+            self.free_outbox(outbox)
+        self.release()
+        return None if outbox == NULL else account_tuple(&account)
+
+    def push(self, int64_t handle, bytes data, bint final=False):
+        cdef const uint8_t* p = <const uint8_t*> PyBytes_AS_STRING(data)
+        cdef int64_t size = PyBytes_GET_SIZE(data)
+        cdef bint accepted
+        self.acquire()
+        accepted = self.push_bytes(self.find_outbox(handle), p, size, final)
+        self.release()
+        return accepted
+
+    cdef bint push_bytes(self, Outbox* outbox, const uint8_t* p, int64_t size, bint final) noexcept nogil:
+        cdef ssize_t n = 0
+        if outbox == NULL or outbox.closed:
+            return False
+        if outbox.head == NULL:
+            n = send_bytes(outbox, p, size)
+            self.sends += 1
+            if n < 0:
+                if not must_wait(errno):
+                    self.give_up(outbox, CONNECTION_LOST, errno)
+                    return False
+                n = 0
+            outbox.sent_bytes += n
+        if n < size:
+            if not queue_bytes(outbox, p + n, size - n, now_ns(CLOCK_MONOTONIC)):
+                self.give_up(outbox, CONNECTION_LOST, ENOMEM)
+                return False
+            self.await_writable(outbox)
+            self.wake()
+            if outbox.queued_bytes > outbox.max_bytes:
+                self.give_up(outbox, SLOW_CONSUMER_BYTES, 0)
+                return False
+        if final:
+            outbox.closed = True
+            self.drop_subscriptions(outbox)
+        return True
+
+    cdef void wake(self) noexcept nogil:
+        # The pump may be waiting without end, from a time when nothing could grow old.
+        cdef uint64_t one = 1
+        write(self.wake_fd, &one, 8)
+
+    def subscribe(self, int64_t handle, int id, bytes symbol):
+        cdef uint8_t[MAX_SYMBOL] name
+        cdef int length = -1, done
+        if symbol is not None:
+            length = <int> len(symbol)
+            if not is_symbol(<text> PyBytes_AS_STRING(symbol), length):
+                raise ValueError(f"not a symbol: {symbol!r}")
+            memcpy(name, PyBytes_AS_STRING(symbol), length)
+        self.acquire()
+        done = self.subscribe_to(self.find_outbox(handle), self.find_asset(id), name, length)
+        self.release()
+        if done < 0:
+            raise MemoryError
+        return done == 1
+
+    cdef int subscribe_to(self, Outbox* outbox, Asset* asset, text name, int length) noexcept nogil:
+        cdef Symbol* symbol = NULL
+        if outbox == NULL or outbox.closed or asset == NULL:
+            return 0
+        if length >= 0:
+            symbol = self.find_symbol(asset, name, length, True)
+            if symbol == NULL:
+                return -1
+        if self.find_subscription(outbox, asset, symbol) >= 0:
+            return 0
+        return 1 if self.start_subscription(outbox, asset, symbol) else -1
+
+    def unsubscribe(self, int64_t handle, int id, bytes symbol):
+        cdef uint8_t[MAX_SYMBOL] name
+        cdef int length = -1
+        cdef bint done
+        if symbol is not None:
+            length = <int> len(symbol)
+            if not is_symbol(<text> PyBytes_AS_STRING(symbol), length):
+                return False
+            memcpy(name, PyBytes_AS_STRING(symbol), length)
+        self.acquire()
+        done = self.unsubscribe_from(self.find_outbox(handle), self.find_asset(id), name, length)
+        self.release()
+        return done
+
+    cdef bint unsubscribe_from(self, Outbox* outbox, Asset* asset, text name, int length) noexcept nogil:
+        cdef Symbol* symbol = NULL
+        cdef int index
+        if outbox == NULL or asset == NULL:
+            return False
+        if length >= 0:
+            symbol = self.find_symbol(asset, name, length, False)
+            if symbol == NULL:
+                return False
+        index = self.find_subscription(outbox, asset, symbol)
+        if index < 0:
+            return False
+        self.end_subscription(outbox, index)
+        return True
+
+    def broadcast(self, int id, bytes payload):
+        cdef int64_t length = PyBytes_GET_SIZE(payload)
+        cdef uint8_t* memory = <uint8_t*> malloc(MAX_HEADER + length + 1)
+        cdef uint8_t* text_start = memory + MAX_HEADER
+        cdef int header, reached = 0
+        if memory == NULL:
+            raise MemoryError
+        memcpy(text_start, PyBytes_AS_STRING(payload), length)
+        text_start[length] = 0x0a
+        header = put_header(text_start, length, 1)
+        self.acquire()
+        reached = self.broadcast_to(self.find_asset(id), text_start, length, header)
+        self.release()
+        free(memory)
+        return reached
+
+    cdef int broadcast_to(self, Asset* asset, uint8_t* payload, int64_t length, int header) noexcept nogil:
+        cdef Outbox* outbox
+        cdef Subscription* list
+        cdef int i, j, reached = 0
+        if asset == NULL:
+            return 0
+        for i in range(self.outbox_slots):
+            outbox = self.outboxes[i]
+            if outbox == NULL or outbox.closed:
+                continue
+            list = <Subscription*> outbox.subscriptions
+            for j in range(outbox.subscription_count):
+                if list[j].asset == asset:
+                    if outbox.lines:
+                        reached += self.push_bytes(outbox, payload, length + 1, False)
+                    else:
+                        reached += self.push_bytes(outbox, payload - header, length + header, False)
+                    break
+        return reached
+
+    # --- snapshots ------------------------------------------------------------------------------------------------------
+
+    def take_events(self):
+        cdef Events swap
+        cdef uint64_t count, dropped
+        cdef Event* event
+        cdef list told = []
+        cdef int i
+        read(self.event_fd, &count, 8)
+        self.acquire()
+        swap = self.taken
+        self.taken = self.events
+        self.events = swap
+        self.events.count = 0
+        self.events.text_length = 0
+        dropped = self.events_dropped
+        self.release()
+        for i in range(self.taken.count):
+            event = &self.taken.items[i]
+            if event.kind == LINE_REJECTED:
+                told.append(("line_rejected", event.asset, REJECTIONS[event.reason],
+                             PyBytes_FromStringAndSize(<char*> self.taken.text + event.text, event.text_length), event.number,
+                             event.time))
+            elif event.kind == STATUS_LINE:
+                told.append(("status", event.asset,
+                             PyBytes_FromStringAndSize(<char*> self.taken.text + event.text, event.text_length)))
+            elif event.kind == SOURCE_ENDED:
+                told.append(("source_ended", event.handle, event.asset, event.error))
+            elif event.kind == SOURCE_OVERFLOWED:
+                told.append(("source_overflowed", event.handle, event.asset))
+            elif event.kind == BLOCK_BUFFERED:
+                told.append(("block_buffered", event.handle, event.asset, event.number))
+            else:
+                told.append(("outbox_closed", event.handle, _CLOSE_REASONS[event.reason], event.error, event.number, event.time,
+                             account_tuple(&event.account)))
+        self.taken.count = 0
+        return told, dropped
+
+    def asset_statistics(self, int id):
+        cdef Asset* asset
+        cdef Asset copy
+        cdef int subscribers = 0
+        self.acquire()
+        asset = self.find_asset(id)
+        if asset != NULL:
+            copy = asset[0]
+            subscribers = self.count_subscribers(asset)
+        self.release()
+        if asset == NULL:
+            raise KeyError(f"no asset {id}")
+        return (
+            copy.name[:copy.name_length].decode(), copy.seq, copy.ticks, copy.opaque, copy.heartbeats, copy.statuses, copy.lines,
+            copy.bytes, copy.reads, [copy.rejected[i] for i in range(<int> REASONS)], copy.last, subscribers, copy.symbol_count,
+        )
+
+    cdef int count_subscribers(self, Asset* asset) noexcept nogil:
+        cdef Subscription* list
+        cdef int i, j, count = 0
+        for i in range(self.outbox_slots):
+            if self.outboxes[i] == NULL:
+                continue
+            list = <Subscription*> self.outboxes[i].subscriptions
+            for j in range(self.outboxes[i].subscription_count):
+                if list[j].asset == asset:
+                    count += 1
+                    break
+        return count
+
+    def symbol_statistics(self, int id):
+        cdef Asset* asset
+        cdef Symbol* symbol
+        cdef Symbol* copies
+        cdef int i, count = 0, room
+        self.acquire()
+        asset = self.find_asset(id)
+        room = asset.symbol_count if asset != NULL else 0
+        self.release()
+        if asset == NULL:
+            raise KeyError(f"no asset {id}")
+        copies = <Symbol*> malloc((room + 1) * sizeof(Symbol))
+        if copies == NULL:
+            raise MemoryError
+        self.acquire()
+        for i in range(asset.bucket_count):
+            symbol = asset.buckets[i]
+            while symbol != NULL and count < room:
+                copies[count] = symbol[0]
+                count += 1
+                symbol = symbol.next
+        self.release()
+        try:
+            return [
+                (copies[i].name[:copies[i].length].decode(), copies[i].ticks, copies[i].lag, copies[i].smoothed, copies[i].last,
+                 copies[i].outbox_count)
+                for i in range(count)
+            ]
+        finally:
+            free(copies)
+
+    def arena_order(self, int64_t now=0):
+        """The ranking as of ``now`` (ns since the epoch; 0: this moment)."""
+        cdef Racer* copies
+        cdef int i, count = 0, room
+        self.acquire()
+        room = self.ranking.count
+        self.release()
+        copies = <Racer*> malloc((room + 1) * sizeof(Racer))
+        if copies == NULL:
+            raise MemoryError
+        if now == 0:
+            now = now_ns(CLOCK_REALTIME)
+        self.acquire()
+        age(&self.ranking, now)
+        while count < room and count < self.ranking.count:
+            copies[count] = self.ranking.order[count][0]
+            count += 1
+        self.release()
+        try:
+            return [
+                (i + 1, self.asset_name(copies[i].id), copies[i].ticks, copies[i].lag, copies[i].smoothed, copies[i].score,
+                 now - copies[i].last if copies[i].ticks else 0, copies[i].smoothed < 0,
+                 severity(copies[i].score) if copies[i].ticks else 0)
+                for i in range(count)
+            ]
+        finally:
+            free(copies)
+
+    def arena(self):
+        return self.arena_order()
+
+    cdef str asset_name(self, int id):
+        # Names never change, and assets are never freed.
+        cdef Asset* asset = self.assets[id]
+        return asset.name[:asset.name_length].decode()
+
+    def outbox_statistics(self, int64_t handle):
+        cdef Outbox* outbox
+        cdef Account account
+        self.acquire()
+        outbox = self.find_outbox(handle)
+        if outbox != NULL:
+            self.take_account(outbox, &account)
+        self.release()
+        return None if outbox == NULL else account_tuple(&account)
+
+    def statistics(self):
+        cdef uint64_t delivered
+        cdef uint64_t batches, lines, sends, partial, dropped
+        cdef int i, sources, outboxes
+        self.acquire()
+        delivered = self.delivered_before
+        for i in range(self.outbox_slots):
+            if self.outboxes[i] != NULL:
+                settle_accounts(self.outboxes[i])
+                delivered += self.outboxes[i].delivered
+        batches = self.batches
+        lines = self.lines
+        sends = self.sends
+        partial = self.partial_sends
+        dropped = self.events_dropped
+        sources = self.source_count
+        outboxes = self.outbox_count
+        self.release()
+        return batches, lines, sends, partial, delivered, sources, outboxes, dropped
+
+
+cdef tuple account_tuple(const Account* a):
+    return (
+        a.published, a.delivered, a.queued_messages, a.killed, a.queued_bytes, a.oldest, a.sent_bytes,
+        None if a.last_asset < 0 else a.last_asset, None if a.last_asset < 0 else a.last_seq,
+    )
+
+
+# --- for tests and benchmarks -------------------------------------------------------------------------------------------------
+
+_KINDS = {IGNORED: "ignored", REJECTED: "rejected", TICK: "tick", OPAQUE: "opaque", STATUS: "status", HEARTBEAT: "heartbeat"}
+
+
+def parse_line(
+    bytes line, new_york, *, str asset="test", uint64_t seq=1, int64_t received_ns=0, int64_t future_ms=-1, int64_t max_age_ms=-1,
+    bint simulated=False,
+):
+    """What the pump makes of one line: its kind, and the message or the reason. ``line`` must not hold a line feed."""
+    cdef NativePump pump = NativePump(new_york, simulated=simulated)
+    cdef int id = pump.add_asset(asset, False, future_ms, max_age_ms), kind, length = <int> len(line)
+    cdef Asset* one = pump.find_asset(id)
+    cdef uint8_t* end
+    if b"\n" in line or length > MAX_LINE:
+        raise ValueError(f"one line of up to {MAX_LINE} bytes, without its line feed")
+    memcpy(pump.buffer, PyBytes_AS_STRING(line), length)
+    pump.buffer[length] = 0x0a
+    kind = read_line(&pump.parser, &pump.line, pump.buffer, pump.buffer + length, received_ns, one.future, one.max_age)
+    if kind == REJECTED:
+        return "rejected", REJECTIONS[pump.line.reason].encode()
+    if kind != TICK and kind != OPAQUE:
+        return _KINDS[kind], b""
+    end = put_message(pump.out, &pump.line, pump.parser.members, &one.label, seq, received_ns)
+    return _KINDS[kind], PyBytes_FromStringAndSize(<char*> pump.out, end - pump.out)
+
+
+def measure(bytes lines, int repeat):
+    """Parse, rank and encode ``lines`` ``repeat`` times, without any system call but the clock once a pass.
+
+    Returns nanoseconds of this thread's time, and how many ticks that was.
+    """
+    cdef NativePump pump = NativePump([(0, 0)])
+    cdef int id = pump.add_asset("measured", True, -1, -1)
+    cdef Asset* asset = pump.find_asset(id)
+    cdef int64_t size = len(lines), started, received
+    cdef uint8_t* copy = <uint8_t*> malloc(size + PADDING)
+    cdef uint8_t* p
+    cdef uint8_t* line_feed
+    if copy == NULL:
+        raise MemoryError
+    memcpy(copy, PyBytes_AS_STRING(lines), size)
+    memset(copy + size, 0, PADDING)
+    pump.encode_always = True
+    with nogil:
+        started = now_ns(CLOCK_THREAD_CPUTIME_ID)
+        for _ in range(repeat):
+            received = now_ns(CLOCK_REALTIME)
+            p = copy
+            while True:
+                line_feed = <uint8_t*> memchr(p, 0x0a, copy + size - p)
+                if line_feed == NULL:
+                    break
+                pump.take_line(asset, p, line_feed, received)
+                p = line_feed + 1
+        started = now_ns(CLOCK_THREAD_CPUTIME_ID) - started
+    free(copy)
+    return started, asset.ticks

@@ -1,0 +1,355 @@
+# cython: language_level=3, cdivision=True, boundscheck=False, wraparound=False
+"""An outbox: what one consumer still has to get.
+
+During a batch an outbox collects *slices*, pointers into the batch's encoded messages, nothing is copied. At the end of the batch
+they go out in one vectored send. What the kernel does not take is copied into a *chunk* and waits; from then on everything
+queues behind it, until the socket is writable again. A chunk knows when it came and how many messages end in it, so the oldest
+byte's age and the count of delivered messages are known at any time.
+
+Counting: a message is delivered when its last byte has been handed to the kernel. For every outbox, always,
+published = delivered + queued + killed.
+"""
+
+from libc.errno cimport EAGAIN, EINTR, ENOBUFS, ENOMEM, errno
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memchr, memcpy
+from finstream._json cimport is_digit, likely
+
+cdef extern from "string.h" nogil:
+    void* memmem(const void*, size_t, const void*, size_t)
+
+cdef extern from "sys/uio.h" nogil:
+    cdef struct iovec:
+        void* iov_base
+        size_t iov_len
+
+cdef extern from "sys/socket.h" nogil:
+    cdef struct msghdr:
+        iovec* msg_iov
+        size_t msg_iovlen
+    ssize_t send(int fd, const void* data, size_t length, int flags)
+    ssize_t sendmsg(int fd, const msghdr* message, int flags)
+    enum: MSG_NOSIGNAL, MSG_DONTWAIT
+
+cdef extern from *:
+    """
+    #include <string.h>
+    #include <sys/socket.h>
+    static inline void fs_clear_message(struct msghdr *m) { memset(m, 0, sizeof *m); }
+    """
+    void clear_message "fs_clear_message"(msghdr* message) noexcept nogil
+
+cdef enum:
+    MAX_SLICES = 1024   # Linux' IOV_MAX
+
+cdef struct Chunk:
+    Chunk* next
+    int64_t size
+    int64_t sent
+    int64_t since       # ns, monotonic: when it began to wait
+    uint64_t messages   # that end in it and are not booked as delivered; control frames are not counted
+    int64_t booked      # where the first message that is not booked begins
+    int64_t whole       # if the chunk starts in the middle of a message: where that ends, until it is booked; else 0
+    uint64_t whole_seq  # of that message
+    int asset           # of its last message
+    uint64_t seq
+    # the bytes follow
+
+cdef struct SliceNote:
+    # Beside each slice: the messages in it, all of one asset.
+    uint64_t messages
+    uint64_t seq        # of the last one
+    int asset
+
+cdef struct Outbox:
+    int64_t handle
+    int fd
+    bint lines          # framing: lines instead of WebSocket frames
+    bint closed         # finished by a final push, or dead: nothing more is accepted
+    bint dead           # given up: nothing more is sent
+    bint armed          # in the pump's epoll set, until the socket is writable
+    int64_t max_bytes
+    int64_t max_age     # ns
+    # This batch:
+    iovec* slices
+    SliceNote* notes
+    int slice_count
+    int slice_room
+    bint touched
+    # Waiting:
+    Chunk* head
+    Chunk* tail
+    int64_t queued_bytes
+    uint64_t queued_messages
+    Outbox* previous_waiting
+    Outbox* next_waiting
+    # So far:
+    uint64_t published
+    uint64_t delivered
+    uint64_t killed
+    uint64_t sent_bytes
+    int last_asset      # of the last message delivered; -1 before the first
+    uint64_t last_seq
+    # Its subscriptions, a list that the pump keeps:
+    void* subscriptions
+    int subscription_count
+    int subscription_room
+
+
+cdef inline uint8_t* chunk_bytes(Chunk* chunk) noexcept nogil:
+    return <uint8_t*> (chunk + 1)
+
+
+cdef inline bint add_slice(
+    Outbox* outbox, const uint8_t* start, int64_t length, uint64_t messages, int asset, uint64_t seq
+) noexcept nogil:
+    """Take whole messages of one asset into the batch. False when there is no memory for it; then nothing is counted."""
+    cdef iovec* slices
+    cdef SliceNote* notes
+    cdef int i = outbox.slice_count - 1, room
+    if (i >= 0 and outbox.notes[i].asset == asset
+            and <const uint8_t*> outbox.slices[i].iov_base + outbox.slices[i].iov_len == start):
+        outbox.slices[i].iov_len += length
+        outbox.notes[i].messages += messages
+        outbox.notes[i].seq = seq
+        outbox.published += messages
+        return True
+    i += 1
+    if i == outbox.slice_room:
+        room = 2 * i + 2
+        slices = <iovec*> realloc(outbox.slices, room * sizeof(iovec))
+        if slices == NULL:
+            return False
+        outbox.slices = slices
+        notes = <SliceNote*> realloc(outbox.notes, room * sizeof(SliceNote))
+        if notes == NULL:
+            return False
+        outbox.notes = notes
+        outbox.slice_room = room
+    outbox.slices[i].iov_base = <void*> start
+    outbox.slices[i].iov_len = length
+    outbox.notes[i].messages = messages
+    outbox.notes[i].asset = asset
+    outbox.notes[i].seq = seq
+    outbox.published += messages
+    outbox.slice_count = i + 1
+    return True
+
+
+cdef inline int64_t message_length(bint lines, const uint8_t* p, int64_t available) noexcept nogil:
+    """Of the whole message of ours that starts at ``p``, framing included."""
+    cdef const uint8_t* stop
+    cdef int64_t length
+    cdef int i
+    if lines:
+        stop = <const uint8_t*> memchr(p, 0x0a, available)
+        return stop - p + 1 if stop != NULL else available
+    length = p[1]
+    if length < 126:
+        return length + 2
+    if length == 126:
+        return (<int64_t> p[2] << 8 | p[3]) + 4
+    length = 0
+    for i in range(8):
+        length = length << 8 | p[2 + i]
+    return length + 10
+
+
+cdef inline uint64_t read_seq(const uint8_t* p, int64_t length) noexcept nogil:
+    """The seq of one of our own messages; it follows the asset's name, which stands before anything a source wrote but the type."""
+    cdef const uint8_t* q = <const uint8_t*> memmem(p, length, b'","seq":', 8)
+    cdef uint64_t seq = 0
+    if q == NULL:
+        return 0
+    q += 8
+    while is_digit(q[0]):
+        seq = seq * 10 + (q[0] - 0x30)
+        q += 1
+    return seq
+
+
+cdef inline int64_t count_complete(
+    Outbox* outbox, const uint8_t* p, int64_t size, int64_t taken, int64_t at, int asset, uint64_t* complete
+) noexcept nogil:
+    """Deliver, on the books, the messages of ``p`` that end within its first ``taken`` bytes.
+
+    ``at`` is where the first message begins that the walk starts with. Returns where the first incomplete one begins.
+    """
+    cdef int64_t length
+    while at < size:
+        length = message_length(outbox.lines, p + at, size - at)
+        if at + length > taken:
+            break
+        complete[0] += 1
+        outbox.delivered += 1
+        outbox.last_asset = asset
+        outbox.last_seq = read_seq(p + at, length)
+        at += length
+    return at
+
+
+cdef inline bint must_wait(int error) noexcept nogil:
+    # Linux' EWOULDBLOCK is EAGAIN. Being out of buffers passes, too.
+    return error == EAGAIN or error == ENOBUFS or error == ENOMEM
+
+
+cdef inline Chunk* new_chunk(int64_t size, int64_t now) noexcept nogil:
+    cdef Chunk* chunk = <Chunk*> malloc(sizeof(Chunk) + size)
+    if chunk != NULL:
+        chunk.next = NULL
+        chunk.size = 0
+        chunk.sent = chunk.booked = chunk.whole = 0
+        chunk.since = now
+        chunk.messages = chunk.seq = chunk.whole_seq = 0
+        chunk.asset = -1
+    return chunk
+
+
+cdef inline void queue_chunk(Outbox* outbox, Chunk* chunk) noexcept nogil:
+    if outbox.tail != NULL:
+        outbox.tail.next = chunk
+    else:
+        outbox.head = chunk
+    outbox.tail = chunk
+    outbox.queued_bytes += chunk.size
+    outbox.queued_messages += chunk.messages
+
+
+cdef inline bint queue_bytes(Outbox* outbox, const uint8_t* p, int64_t size, int64_t now) noexcept nogil:
+    """Let a control frame, or its rest, wait."""
+    cdef Chunk* chunk = new_chunk(size, now)
+    if chunk == NULL:
+        return False
+    memcpy(chunk_bytes(chunk), p, size)
+    chunk.size = size
+    queue_chunk(outbox, chunk)
+    return True
+
+
+cdef inline bint queue_slices(Outbox* outbox, int64_t taken, int64_t now) noexcept nogil:
+    """The kernel took the first ``taken`` bytes of the batch: deliver what those complete, let the rest wait. False: no memory.
+
+    Neighbouring slices of one asset share a chunk.
+    """
+    cdef Chunk* chunk = NULL
+    cdef SliceNote* note
+    cdef const uint8_t* p
+    cdef int64_t size, at, room
+    cdef uint64_t complete
+    cdef int i, j
+    for i in range(outbox.slice_count):
+        note = &outbox.notes[i]
+        p = <const uint8_t*> outbox.slices[i].iov_base
+        size = outbox.slices[i].iov_len
+        if taken >= size:
+            taken -= size
+            outbox.delivered += note.messages
+            outbox.last_asset = note.asset
+            outbox.last_seq = note.seq
+            continue
+        complete = 0
+        at = 0
+        if taken:
+            at = count_complete(outbox, p, size, taken, 0, note.asset, &complete)
+        if chunk != NULL and chunk.asset != note.asset:
+            queue_chunk(outbox, chunk)
+            chunk = NULL
+        if chunk == NULL:
+            room = size
+            j = i + 1
+            while j < outbox.slice_count and outbox.notes[j].asset == note.asset:
+                room += outbox.slices[j].iov_len
+                j += 1
+            chunk = new_chunk(room - taken, now)
+            if chunk == NULL:
+                return False
+            chunk.asset = note.asset
+            if at < taken:
+                chunk.whole = at + message_length(outbox.lines, p + at, size - at) - taken
+                chunk.whole_seq = read_seq(p + at, size - at)
+        memcpy(chunk_bytes(chunk) + chunk.size, p + taken, size - taken)
+        chunk.size += size - taken
+        chunk.messages += note.messages - complete
+        chunk.seq = note.seq
+        taken = 0
+    if chunk != NULL:
+        queue_chunk(outbox, chunk)
+    return True
+
+
+cdef inline ssize_t send_slices(Outbox* outbox) noexcept nogil:
+    cdef msghdr message
+    cdef ssize_t n
+    while True:
+        if likely(outbox.slice_count == 1):
+            n = send(outbox.fd, outbox.slices[0].iov_base, outbox.slices[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
+        else:
+            clear_message(&message)
+            message.msg_iov = outbox.slices
+            message.msg_iovlen = outbox.slice_count if outbox.slice_count < MAX_SLICES else MAX_SLICES
+            n = sendmsg(outbox.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)
+        if n >= 0 or errno != EINTR:
+            return n
+
+
+cdef inline ssize_t send_bytes(Outbox* outbox, const uint8_t* p, int64_t size) noexcept nogil:
+    cdef ssize_t n
+    while True:
+        n = send(outbox.fd, p, size, MSG_NOSIGNAL | MSG_DONTWAIT)
+        if n >= 0 or errno != EINTR:
+            return n
+
+
+cdef inline void advance(Outbox* outbox, int64_t taken) noexcept nogil:
+    """The kernel took ``taken`` more bytes of what was waiting in the first chunk."""
+    cdef Chunk* chunk = outbox.head
+    chunk.sent += taken
+    outbox.sent_bytes += taken
+    outbox.queued_bytes -= taken
+    if chunk.sent < chunk.size:
+        return
+    outbox.delivered += chunk.messages
+    outbox.queued_messages -= chunk.messages
+    if chunk.messages:
+        outbox.last_asset = chunk.asset
+        outbox.last_seq = chunk.seq
+    outbox.head = chunk.next
+    if outbox.head == NULL:
+        outbox.tail = NULL
+    free(chunk)
+
+
+cdef inline void settle_accounts(Outbox* outbox) noexcept nogil:
+    """Deliver, on the books, the messages at the head of the queue that went out although their chunk is not finished."""
+    cdef Chunk* chunk = outbox.head
+    cdef uint64_t complete = 0
+    if chunk == NULL or chunk.messages == 0:
+        return
+    if chunk.whole:
+        if chunk.sent < chunk.whole:
+            return
+        chunk.booked = chunk.whole
+        chunk.whole = 0
+        complete = 1
+        outbox.delivered += 1
+        outbox.last_asset = chunk.asset
+        outbox.last_seq = chunk.whole_seq
+    chunk.booked = count_complete(
+        outbox, chunk_bytes(chunk), chunk.size, chunk.sent, chunk.booked, chunk.asset, &complete)
+    chunk.messages -= complete
+    outbox.queued_messages -= complete
+
+
+cdef inline void drop_queue(Outbox* outbox) noexcept nogil:
+    """What waits will never be delivered."""
+    cdef Chunk* chunk
+    settle_accounts(outbox)
+    outbox.killed += outbox.queued_messages
+    outbox.queued_messages = 0
+    outbox.queued_bytes = 0
+    while outbox.head != NULL:
+        chunk = outbox.head
+        outbox.head = chunk.next
+        free(chunk)
+    outbox.tail = NULL

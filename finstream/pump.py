@@ -235,20 +235,21 @@ class Pump:
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._deliver_events)
+            nursery.start_soon(self._stop_when_cancelled)
             self.running = True
             task_status.started()
             try:
-                with trio.CancelScope(shield=True) as shield:
-                    nursery.start_soon(self._stop_when_cancelled, shield)
-                    await trio.to_thread.run_sync(self._native.run)
-                if not self._stopping:
-                    raise PumpFailed("the pump's thread ended by itself")
+                with trio.CancelScope(shield=True):
+                    await trio.to_thread.run_sync(self._native.run, limiter=trio.CapacityLimiter(1))
             finally:
                 self.running = False
-                nursery.cancel_scope.cancel()
+            ended_by_itself = not self._stopping
+            nursery.cancel_scope.cancel("the pump has ended")
         self._dispatch_pending()
+        if ended_by_itself:
+            raise PumpFailed("the pump's thread ended by itself")
 
-    async def _stop_when_cancelled(self, _shield: trio.CancelScope) -> None:
+    async def _stop_when_cancelled(self) -> None:
         try:
             await trio.sleep_forever()
         finally:
@@ -270,8 +271,7 @@ class Pump:
                 told(event)
 
     def _take_events(self) -> Iterator[PumpEvent]:
-        events, _dropped = self._native.take_events()
-        for kind, *values in events:
+        for kind, *values in self._native.take_events()[0]:
             yield _EVENTS[kind](*values)
 
     def stop(self) -> None:

@@ -34,7 +34,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The last message of the stream that was delivered completely."""
 
 
-class AssetStateChanged(_Event, tag="AssetStateChanged"):
+class AssetStateChanged(_Event, frozen=True, kw_only=True, tag="AssetStateChanged"):
     asset: str
     state: str
     """A state of :mod:`finstream.children.lifecycle`."""
@@ -45,14 +45,14 @@ class AssetStateChanged(_Event, tag="AssetStateChanged"):
     exit_code: int | None = None
 
 
-class IngestorStatus(_Event, tag="IngestorStatus"):
+class IngestorStatus(_Event, frozen=True, kw_only=True, tag="IngestorStatus"):
     """An ingestor's own ``{"type":"status"}`` line, as it came."""
 
     asset: str
     status: msgspec.Raw
 
 
-class LinesRejected(_Event, tag="LinesRejected"):
+class LinesRejected(_Event, frozen=True, kw_only=True, tag="LinesRejected"):
     """Lines of one asset were rejected since the last such event; at most one a second and asset."""
 
     asset: str
@@ -62,28 +62,28 @@ class LinesRejected(_Event, tag="LinesRejected"):
     sample: str
 
 
-class ClientRegistered(_Event, tag="ClientRegistered"):
+class ClientRegistered(_Event, frozen=True, kw_only=True, tag="ClientRegistered"):
     client: str
 
 
-class ClientUnregistered(_Event, tag="ClientUnregistered"):
+class ClientUnregistered(_Event, frozen=True, kw_only=True, tag="ClientUnregistered"):
     client: str
     reason: str
     """``requested`` or ``window_over``."""
 
 
-class ClientConnected(_Event, tag="ClientConnected"):
+class ClientConnected(_Event, frozen=True, kw_only=True, tag="ClientConnected"):
     client: str
     peer: str
     resumed_topics: int
 
 
-class ClientDisconnected(_Event, tag="ClientDisconnected"):
+class ClientDisconnected(_Event, frozen=True, kw_only=True, tag="ClientDisconnected"):
     client: str
     receipt: Receipt
 
 
-class CommandReceived(_Event, tag="CommandReceived"):
+class CommandReceived(_Event, frozen=True, kw_only=True, tag="CommandReceived"):
     """An operator's command, with where it came from."""
 
     command: str
@@ -91,7 +91,7 @@ class CommandReceived(_Event, tag="CommandReceived"):
     origin: str
 
 
-class ConfigReloaded(_Event, tag="ConfigReloaded"):
+class ConfigReloaded(_Event, frozen=True, kw_only=True, tag="ConfigReloaded"):
     path: str
     started: list[str]
     stopped: list[str]
@@ -100,12 +100,12 @@ class ConfigReloaded(_Event, tag="ConfigReloaded"):
     """Keys that changed but only take effect when the engine starts again."""
 
 
-class ConfigRejected(_Event, tag="ConfigRejected"):
+class ConfigRejected(_Event, frozen=True, kw_only=True, tag="ConfigRejected"):
     path: str
     error: str
 
 
-class LogLevelChanged(_Event, tag="LogLevelChanged"):
+class LogLevelChanged(_Event, frozen=True, kw_only=True, tag="LogLevelChanged"):
     level: str
     previous: str
 

@@ -17,23 +17,28 @@ class ProblemKind(NamedTuple):
 
 
 PROBLEMS: dict[str, ProblemKind] = {
-    "malformed-body": ProblemKind(400, "The body is not valid JSON"),
+    "malformed-request": ProblemKind(400, "The request cannot be understood"),
+    "malformed-body": ProblemKind(400, "The body or message is not valid JSON"),
     "invalid-field": ProblemKind(400, "A member of the request is missing or wrong"),
     "unknown-operation": ProblemKind(400, "No such operation"),
     "invalid-topic": ProblemKind(400, "Not a topic"),
     "unauthorized": ProblemKind(401, "The admin token is missing or wrong"),
     "foreign-origin": ProblemKind(403, "Requests from this web origin are not allowed"),
+    "foreign-host": ProblemKind(403, "Requests under this host name are not allowed"),
     "not-found": ProblemKind(404, "No such path"),
     "unknown-asset": ProblemKind(404, "No such asset"),
     "unknown-client": ProblemKind(404, "No such client: it was never registered, or its reconnection window is over"),
     "method-not-allowed": ProblemKind(405, "The path does not know this method"),
+    "request-timeout": ProblemKind(408, "The body did not arrive in time"),
     "wrong-state": ProblemKind(409, "Not possible in the present state"),
     "body-too-large": ProblemKind(413, "The body is too large"),
     "unsupported-media-type": ProblemKind(415, "The body is not application/json"),
     "config-rejected": ProblemKind(422, "The configuration was rejected"),
     "too-many-topics": ProblemKind(422, "Too many topics for one client"),
-    "too-many-clients": ProblemKind(503, "No more clients can be registered now"),
+    "upgrade-required": ProblemKind(426, "This address speaks WebSocket only"),
     "internal-error": ProblemKind(500, "The engine failed to answer"),
+    "too-many-clients": ProblemKind(503, "No more clients can be registered now"),
+    "not-ready": ProblemKind(503, "The engine is starting or stopping"),
 }
 
 

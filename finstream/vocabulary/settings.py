@@ -18,7 +18,7 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pass
 
 
-class ListenSettings(_Section):
+class ListenSettings(_Section, frozen=True, kw_only=True):
     """Addresses as ``host:port``; port 0 picks a free one."""
 
     public: str = "127.0.0.1:8080"
@@ -28,17 +28,17 @@ class ListenSettings(_Section):
     """Web origins besides our own whose pages may connect, like ``https://dash.example.com``."""
 
 
-class AdminSettings(_Section):
+class AdminSettings(_Section, frozen=True, kw_only=True):
     token_env: str = "FINSTREAM_ADMIN_TOKEN"
     """The environment variable that holds the admin token. Needed unless the admin side listens on loopback only."""
 
 
-class StateSettings(_Section):
+class StateSettings(_Section, frozen=True, kw_only=True):
     path: str = "var/finstream.db"
     reconnect_window_s: float = 120.0
 
 
-class Limits(_Section):
+class Limits(_Section, frozen=True, kw_only=True):
     outbox_bytes: int = 1 << 20
     outbox_age_ms: int = 5000
     line_bytes: int = 65536
@@ -47,11 +47,11 @@ class Limits(_Section):
     topics_per_client: int = 2_000
 
 
-class LogSettings(_Section):
+class LogSettings(_Section, frozen=True, kw_only=True):
     level: LogLevel = "info"
 
 
-class DeadLetterSettings(_Section):
+class DeadLetterSettings(_Section, frozen=True, kw_only=True):
     """Where rejected lines are kept: JSON lines, ``files`` files of up to ``max_bytes`` each, oldest dropped."""
 
     path: str = "var/deadletter.jsonl"
@@ -59,14 +59,14 @@ class DeadLetterSettings(_Section):
     files: int = 3
 
 
-class QualitySettings(_Section):
+class QualitySettings(_Section, frozen=True, kw_only=True):
     future_ms: int | None = 60_000
     """A tick whose stamp lies further ahead of our clock is rejected; null: never."""
     max_age_ms: int | None = 7 * 24 * 3600 * 1000
     """A tick whose stamp is older is rejected; null: never. Does not apply to ``origin: replay``."""
 
 
-class RestartSettings(_Section):
+class RestartSettings(_Section, frozen=True, kw_only=True):
     """Restarts: full-jitter exponential back-off, and a circuit that opens on a crash loop."""
 
     initial_s: float = 0.5
@@ -80,7 +80,7 @@ class RestartSettings(_Section):
     """After this long an open circuit allows one attempt."""
 
 
-class _ChildSettings(_Section):
+class _ChildSettings(_Section, frozen=True, kw_only=True):
     command: list[str]
     """The program and its arguments, no shell. A first word ``python`` is the engine's own interpreter."""
     cwd: str | None = None
@@ -90,7 +90,7 @@ class _ChildSettings(_Section):
     restart: RestartSettings = RestartSettings()
 
 
-class AssetSettings(_ChildSettings):
+class AssetSettings(_ChildSettings, frozen=True, kw_only=True):
     kind: Literal["pricing", "data"] = "pricing"
     """Pricing assets enter the arena."""
     origin: Literal["live", "replay", "synthetic"] = "live"
@@ -102,11 +102,11 @@ class AssetSettings(_ChildSettings):
     quality: QualitySettings = QualitySettings()
 
 
-class SinkSettings(_ChildSettings):
+class SinkSettings(_ChildSettings, frozen=True, kw_only=True):
     topics: list[str]
 
 
-class Settings(_Section):
+class Settings(_Section, frozen=True, kw_only=True):
     mode: Literal["production", "simulation"] = "production"
     listen: ListenSettings = ListenSettings()
     admin: AdminSettings = AdminSettings()

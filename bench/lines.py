@@ -1,0 +1,64 @@
+"""Ingestor lines to parse: short, typical and long ones, all different and all valid now."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+
+__all__ = ["LINES", "long_lines", "short_lines", "typical_lines"]
+
+LINES = 4096
+"""So many different lines: more than a branch predictor learns by heart, and still within a core's second-level cache."""
+
+_SYMBOLS = (
+    ("BTC/USDT", 67123.45, 2), ("ETH/USDT", 3512.07, 2), ("SOL/USDT", 171.334, 3), ("XRP/USDT", 0.52341, 5),
+    ("BNB/USDT", 598.12, 2), ("ADA/USDT", 0.44712, 5), ("DOGE/USDT", 0.123456, 6), ("LTC/USDT", 84.215, 3),
+)  # fmt: skip
+
+
+def _draws(seed: int) -> list[tuple[random.Random, str, float, int, int]]:
+    """For each line: a source of numbers, symbol, price, decimals of the price, stamp (ns). The stamps end now."""
+    chance = random.Random(seed)
+    now = time.time_ns()
+    drawn = []
+    for i in range(LINES):
+        symbol, price, decimals = chance.choice(_SYMBOLS)
+        drawn.append((chance, symbol, price * (1 + chance.uniform(-0.01, 0.01)), decimals, now - (LINES - i) * 250_000))
+    return drawn
+
+
+def short_lines() -> bytes:
+    """About 60 bytes: symbol, a bare price and a stamp in milliseconds."""
+    return "".join(
+        f'{{"symbol":"{symbol}","price":{price:.{decimals}f},"ts":{stamp // 1_000_000}}}\n' for _, symbol, price, decimals, stamp in _draws(1)
+    ).encode()
+
+
+def typical_lines() -> bytes:
+    """About 145 bytes, as the producer's: a trade with bid and ask, decimals as strings, a stamp in nanoseconds."""
+    lines = []
+    for i, (chance, symbol, price, decimals, stamp) in enumerate(_draws(2)):
+        volume = f"{chance.uniform(0.00001, 10):.{chance.randint(3, 6)}f}"
+        lines.append(
+            f'{{"symbol":"{symbol}","price":"{price:.{decimals}f}","volume":"{volume}","ts":{stamp},'
+            f'"bid":"{price * 0.99999:.{decimals}f}","ask":"{price * 1.00001:.{decimals}f}","trade_id":"{1_000_000_000 + i}"}}\n'
+        )
+    return "".join(lines).encode()
+
+
+def long_lines() -> bytes:
+    """About 700 bytes: every member of the protocol with many digits, and some that it does not know."""
+    lines = []
+    for i, (chance, symbol, price, _decimals, stamp) in enumerate(_draws(3)):
+        tail = f"{chance.randrange(10**10):010d}"
+        tick: dict[str, object] = {
+            "symbol": symbol, "price": f"{price:.8f}{tail}", "volume": f"{chance.uniform(1, 1e6):.6f}{tail}", "side": chance.choice(("buy", "sell")),
+            "bid": f"{price * 0.99999:.8f}{tail}", "bid_volume": f"{chance.uniform(1, 1e6):.6f}{tail}",
+            "ask": f"{price * 1.00001:.8f}{tail}", "ask_volume": f"{chance.uniform(1, 1e6):.6f}{tail}", "ts": stamp,
+            "exchange": "a venue with a rather long name", "trade_id": f"{stamp}-{i:010d}-{tail}", "event_id": f"evt-{tail}-{i}",
+            "conditions": ["@", "F", "T", "I"], "book": {"level": i % 10, "depth": [[f"{price:.4f}", chance.randrange(99)] for _ in range(4)]},
+            "note": "caf\u00e9 \u2013 a text with \"quotes\", escapes and the like", "flags": {"late": False, "odd_lot": True, "ref": None},
+        }  # fmt: skip
+        lines.append(json.dumps(tick, separators=(",", ":"), ensure_ascii=bool(i % 2)) + "\n")
+    return "".join(lines).encode()

@@ -1,0 +1,192 @@
+// An ingestor that keeps to a schedule: market-data lines on standard output, told what to do over a unix socket.
+//
+//   producer --control PATH [--cpu N]
+//
+// It listens at PATH for one controller, greets it with {"pid":…} and answers each command with one line of JSON:
+//   start RATE SECONDS START_NS    RATE ticks/s (0: as fast as they are read) for SECONDS, the first due at START_NS of the real-time
+//                                  clock  ->  {"first":…,"sent":…,"target":…,"elapsed_ns":…,"error":…,"late":HISTOGRAM}
+// `ts` is the time just before the write that the line is part of; `late` is how far that was behind the schedule.
+// It leaves when the controller hangs up, and when nobody reads its output any more.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "histogram.h"
+#include "schedule.h"
+
+// Lines are prepared once and only get their stamp and index written in, so that producing costs little of the core that the load
+// client needs too. 2,048 different ones are more than a branch predictor remembers.
+enum { TEMPLATES = 2048, LINE_MAX_BYTES = 256, BATCH = 128, STAMP_DIGITS = 19, INDEX_DIGITS = 10 };
+static const uint64_t FIRST_INDEX = 1000000000;  // every index has ten digits
+static const int64_t CONTROLLER_WAIT_MS = 60000;
+
+struct template {
+  char text[LINE_MAX_BYTES];
+  int length, stamp, index;
+};
+static struct template templates[TEMPLATES];
+static uint64_t next_index = 1000000000;
+
+static uint32_t draw(void) {
+  static uint32_t state = 2463534242u;
+  state ^= state << 13;
+  state ^= state >> 17;
+  return state ^= state << 5;
+}
+
+static void prepare_templates(void) {
+  static const struct {
+    const char *symbol;
+    double price;
+    int decimals;
+  } SYMBOLS[] = {{"BTC/USDT", 67123.45, 2}, {"ETH/USDT", 3512.07, 2}, {"SOL/USDT", 171.334, 3},  {"XRP/USDT", 0.52341, 5},
+                 {"BNB/USDT", 598.12, 2},   {"ADA/USDT", 0.44712, 5}, {"DOGE/USDT", 0.123456, 6}, {"LTC/USDT", 84.215, 3}};
+  for (int i = 0; i < TEMPLATES; i++) {
+    struct template *t = &templates[i];
+    int s = (int)(draw() % 8), d = SYMBOLS[s].decimals;
+    double price = SYMBOLS[s].price * (1 + ((int)(draw() % 2001) - 1000) / 1e5), half_spread = price * 1e-5;
+    t->length = snprintf(t->text, LINE_MAX_BYTES,
+                         "{\"symbol\":\"%s\",\"price\":\"%.*f\",\"volume\":\"%.*f\",\"ts\":%0*d,\"bid\":\"%.*f\",\"ask\":\"%.*f\",\"trade_id\":\"%0*d\"}\n",
+                         SYMBOLS[s].symbol, d, price, 3 + (int)(draw() % 4), (draw() % 1000000 + 1) / 1e5, STAMP_DIGITS, 0, d, price - half_spread, d,
+                         price + half_spread, INDEX_DIGITS, 0);
+    t->stamp = (int)(strstr(t->text, "\"ts\":") - t->text) + 5;
+    t->index = (int)(strstr(t->text, "\"trade_id\":") - t->text) + 12;
+  }
+}
+
+static void write_digits(char *to, uint64_t value, int width) {
+  while (width--) {
+    to[width] = (char)('0' + value % 10);
+    value /= 10;
+  }
+}
+
+static int write_all(const char *p, size_t n) {
+  while (n) {
+    ssize_t written = write(STDOUT_FILENO, p, n);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return errno;
+    p += written;
+    n -= (size_t)written;
+  }
+  return 0;
+}
+
+// Writes `n` lines with one stamp. Returns an errno.
+static int write_batch(int n, int64_t stamp) {
+  static char batch[BATCH * LINE_MAX_BYTES];
+  char *to = batch;
+  for (int i = 0; i < n; i++) {
+    const struct template *t = &templates[next_index % TEMPLATES];
+    memcpy(to, t->text, (size_t)t->length);
+    write_digits(to + t->stamp, (uint64_t)stamp, STAMP_DIGITS);
+    write_digits(to + t->index, next_index++, INDEX_DIGITS);
+    to += t->length;
+  }
+  return write_all(batch, (size_t)(to - batch));
+}
+
+static void run(double rate, double seconds, int64_t start_ns, FILE *answer) {
+  static struct histogram late;
+  histogram_clear(&late);
+  struct schedule schedule = schedule_at(start_ns, rate);
+  uint64_t first = next_index, target = rate > 0 ? (uint64_t)(rate * seconds + 0.5) : UINT64_MAX, sent = 0;
+  int64_t end_ns = start_ns + (int64_t)(seconds * 1e9);
+  int64_t give_up_ns = rate > 0 ? end_ns + (int64_t)(seconds * 0.25e9) + 250000000 : end_ns;  // too slow a reader: no use in going on
+  int error = 0;
+  sleep_until_ns(start_ns);
+  while (sent < target && !error) {
+    int64_t now = now_ns();
+    int n = BATCH;
+    if (now >= give_up_ns) break;
+    if (rate > 0) {
+      int64_t due = schedule_due_ns(&schedule, sent);
+      if (due > now) {
+        sleep_until_ns(due);
+        continue;
+      }
+      for (n = 0; n < BATCH && sent + (uint64_t)n < target && (due = schedule_due_ns(&schedule, sent + (uint64_t)n)) <= now; n++)
+        histogram_record(&late, now - due);
+    }
+    error = write_batch(n, now);
+    if (!error) sent += (uint64_t)n;
+  }
+  fprintf(answer, "{\"first\":%" PRIu64 ",\"sent\":%" PRIu64 ",\"target\":%" PRIu64 ",\"elapsed_ns\":%" PRId64 ",\"error\":%d,\"late\":", first, sent,
+          rate > 0 ? target : sent, now_ns() - start_ns, error);
+  histogram_print(&late, answer);
+  fputs("}\n", answer);
+  fflush(answer);
+}
+
+static int listen_at(const char *path) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (strlen(path) >= sizeof address.sun_path) {
+    fprintf(stderr, "producer: the path of the control socket is too long (%zu bytes at most): %s\n", sizeof address.sun_path - 1, path);
+    exit(78);
+  }
+  strcpy(address.sun_path, path);
+  unlink(path);
+  if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 1)) {
+    fprintf(stderr, "producer: %s: %s\n", path, strerror(errno));
+    exit(78);
+  }
+  return listener;
+}
+
+// Waits until `fd` can be read. False when nobody reads our output any more, or the time is over.
+static int wait_readable(int fd, int64_t timeout_ms) {
+  struct pollfd fds[] = {{.fd = fd, .events = POLLIN}, {.fd = STDOUT_FILENO, .events = 0}};
+  return poll(fds, 2, (int)timeout_ms) > 0 && !(fds[1].revents & (POLLERR | POLLHUP | POLLNVAL));
+}
+
+int main(int argc, char **argv) {
+  const char *control = NULL;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    if (!strcmp(argv[i], "--control")) control = argv[i + 1];
+    else if (!strcmp(argv[i], "--cpu")) {
+      cpu_set_t set;
+      CPU_ZERO(&set);
+      CPU_SET(atoi(argv[i + 1]), &set);
+      sched_setaffinity(0, sizeof set, &set);
+    }
+  }
+  if (!control) {
+    fputs("usage: producer --control PATH [--cpu N]\n", stderr);
+    return 78;
+  }
+  signal(SIGPIPE, SIG_IGN);
+  prctl(PR_SET_TIMERSLACK, 1000);  // ns: the default of 50 µs would make every tick late
+  prepare_templates();
+  next_index = FIRST_INDEX;
+  int listener = listen_at(control);
+  if (!wait_readable(listener, CONTROLLER_WAIT_MS)) return 0;
+  int peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+  FILE *commands = fdopen(peer, "r"), *answers = fdopen(dup(peer), "w");
+  if (peer < 0 || !commands || !answers) return 70;
+  setvbuf(commands, NULL, _IONBF, 0);  // else a line could wait in the buffer while we poll
+  fprintf(answers, "{\"pid\":%d}\n", (int)getpid());
+  fflush(answers);
+  char line[256];
+  while (wait_readable(peer, -1) && fgets(line, sizeof line, commands)) {
+    double rate, seconds;
+    int64_t start_ns;
+    if (sscanf(line, "start %lf %lf %" SCNd64, &rate, &seconds, &start_ns) != 3) {
+      fprintf(stderr, "producer: not understood: %s", line);
+      return 70;
+    }
+    run(rate, seconds, start_ns, answers);
+  }
+  return 0;
+}

@@ -1,0 +1,260 @@
+#define _GNU_SOURCE
+#include "subscribers.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "frames.h"
+
+enum { AT_ONCE = 100, RECV_BYTES = 256 << 10, MAX_HEAD_BYTES = RECV_BYTES };
+// The nonce of RFC 6455's own example: with it the right answer is known, and can be checked, without SHA-1.
+#define NONCE "dGhlIHNhbXBsZSBub25jZQ=="
+#define ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+struct options options = {.connections = 1, .path = "/", .cpu = -1, .stamp_unit_ns = 1, .timeout_ns = 30000000000};
+struct census census;
+struct run run = {.every = 1};
+struct connection *connections;
+
+static int epoll;
+static char *inbox;          // what is being read: bytes left over from before, then RECV_BYTES
+static int64_t received_ns;  // when the bytes in it came
+
+// --- endings ----------------------------------------------------------------------------------------------------------------
+
+// Keeps what can be put between quotes in JSON as it is.
+static void because(const char *what, const char *detail, size_t n) {
+  int at = snprintf(census.reason, sizeof census.reason, "%s", what);
+  for (size_t i = 0; i < n && at + 1 < (int)sizeof census.reason; i++)
+    census.reason[at++] = detail[i] == '"' ? '\'' : detail[i] == '\\' || detail[i] < ' ' || detail[i] > '~' ? '?' : detail[i];
+  census.reason[at < (int)sizeof census.reason ? at : (int)sizeof census.reason - 1] = 0;
+}
+
+static void set_bytes(struct bytes *b, const char *data, size_t n) {
+  char *copy = NULL;
+  if (n) {
+    copy = malloc(n);
+    memcpy(copy, data, n);
+  }
+  free(b->data);
+  *b = (struct bytes){copy, n};
+}
+
+static void end(struct connection *c) {
+  if (c->state == CLOSED) return;
+  if (c->state == READY) {
+    census.ready--;
+    census.closed++;
+  } else {
+    census.connecting--;
+    census.failed++;
+  }
+  c->state = CLOSED;
+  close(c->fd);
+  set_bytes(&c->unread, NULL, 0);
+  set_bytes(&c->fragments, NULL, 0);
+}
+
+static void send_frame(struct connection *c, int opcode, const void *payload, size_t n) {
+  static uint32_t mask = 2463534242u;
+  unsigned char out[65536 + FRAME_MAX_HEADER];
+  mask ^= mask << 13, mask ^= mask >> 17, mask ^= mask << 5;
+  size_t size = frame_write(out, opcode, payload, n < 65536 ? n : 65535, mask);
+  if (send(c->fd, out, size, MSG_NOSIGNAL) != (ssize_t)size) {
+    because("could not send", "", 0);
+    end(c);
+  }
+}
+
+// --- messages ---------------------------------------------------------------------------------------------------------------
+
+static void become_ready(struct connection *c) {
+  if (c->state == READY) return;
+  c->state = READY;
+  census.connecting--;
+  census.ready++;
+}
+
+static void sample(uint64_t index, const char *text, size_t n) {
+  const char *value = member_value(&options.stamp_member, text, n);
+  if (!value) return;
+  int64_t stamp = (int64_t)digits(value, text + n) * options.stamp_unit_ns;
+  histogram_record(&run.write, received_ns - stamp / 1000 * 1000);
+  if (run.schedule.interval_ns > 0 && index >= run.first)
+    histogram_record(&run.due, received_ns - schedule_due_ns(&run.schedule, index - run.first) / 1000 * 1000);
+}
+
+static void on_message(struct connection *c, const char *text, size_t n) {
+  const char *value = member_value(&options.index_member, text, n);
+  if (!value) {
+    run.others++;
+    if (c->state == SUBSCRIBING) because("last message: ", text, n);
+    if (c->state == SUBSCRIBING && memmem(text, n, options.ready_text, strlen(options.ready_text))) become_ready(c);
+    return;
+  }
+  uint64_t index = digits(value, text + n);
+  if (!run.messages++) run.first_receipt_ns = received_ns;
+  run.last_receipt_ns = received_ns;
+  run.bytes += n;
+  account_tick(&c->account, index);
+  if (index % run.every == 0) sample(index, text, n);
+}
+
+static void on_illegal(struct connection *c, const char *why) {
+  run.illegal++;
+  because("not RFC 6455: ", why, strlen(why));
+  end(c);
+}
+
+static void on_data(struct connection *c, const struct frame *f, const char *payload) {
+  int continues = f->opcode == OP_CONTINUATION;
+  if (continues != (c->fragments.data != NULL)) {
+    on_illegal(c, "fragments out of order");
+    return;
+  }
+  if (f->final && !continues) {
+    on_message(c, payload, f->length);
+    return;
+  }
+  struct bytes *whole = &c->fragments;
+  if (whole->length + f->length > FRAME_MAX_BYTES) {
+    on_illegal(c, "the message is too long");
+    return;
+  }
+  whole->data = realloc(whole->data, whole->length + f->length + 1);  // + 1: never NULL while a message is open
+  memcpy(whole->data + whole->length, payload, f->length);
+  whole->length += f->length;
+  if (f->final) {
+    on_message(c, whole->data, whole->length);
+    set_bytes(whole, NULL, 0);
+  }
+}
+
+static void on_close(struct connection *c, const unsigned char *payload, size_t n) {
+  char code[32];
+  snprintf(code, sizeof code, "closed with %d ", n >= 2 ? payload[0] << 8 | payload[1] : 1005);
+  send_frame(c, OP_CLOSE, payload, n >= 2 ? 2 : 0);
+  because(code, (const char *)payload + 2, n > 2 ? n - 2 : 0);
+  end(c);
+}
+
+// Handles all whole frames; returns how many bytes they were.
+static size_t on_frames(struct connection *c, const char *p, size_t n) {
+  size_t at = 0;
+  struct frame f;
+  const char *why;
+  enum frame_state state;
+  while ((state = frame_read((const unsigned char *)p + at, n - at, &f, &why)) == FRAME_WHOLE) {
+    const char *payload = p + at + f.header;
+    if (f.opcode < OP_CLOSE) on_data(c, &f, payload);
+    else if (f.opcode == OP_CLOSE) on_close(c, (const unsigned char *)payload, f.length);
+    else if (f.opcode == OP_PING) {
+      run.pings++;
+      send_frame(c, OP_PONG, payload, f.length);
+    }
+    if (c->state == CLOSED) return n;
+    at += f.header + f.length;
+  }
+  if (state == FRAME_ILLEGAL) on_illegal(c, why);
+  return at;
+}
+
+// --- connections ------------------------------------------------------------------------------------------------------------
+
+static void watch(struct connection *c, int operation, uint32_t events) {
+  struct epoll_event event = {.events = events, .data.ptr = c};
+  epoll_ctl(epoll, operation, c->fd, &event);
+}
+
+static void dial(struct connection *c) {
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  c->state = CONNECTING;
+  census.connecting++;
+  if (c->fd < 0 || (connect(c->fd, (struct sockaddr *)&address, sizeof address) && errno != EINPROGRESS)) {
+    because("connect: ", strerror(errno), strlen(strerror(errno)));
+    end(c);
+    return;
+  }
+  watch(c, EPOLL_CTL_ADD, EPOLLOUT);
+}
+
+static void on_connected(struct connection *c) {
+  char request[2048];
+  int error = 0;
+  socklen_t size = sizeof error;
+  getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+  int n = snprintf(request, sizeof request,
+                   "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: " NONCE
+                   "\r\nSec-WebSocket-Version: 13\r\n\r\n",
+                   options.paths ? options.paths[c - connections] : options.path, options.port);
+  if (error || n >= (int)sizeof request || send(c->fd, request, (size_t)n, MSG_NOSIGNAL) != n) {
+    because("connect: ", strerror(error), strlen(strerror(error)));
+    end(c);
+    return;
+  }
+  c->state = UPGRADING;
+  watch(c, EPOLL_CTL_MOD, EPOLLIN);
+}
+
+// Handles the answer to the handshake if it is there; returns how many bytes it was.
+static size_t on_upgrade(struct connection *c, const char *p, size_t n) {
+  const char *blank = memmem(p, n, "\r\n\r\n", 4);
+  if (!blank) return 0;
+  size_t head = (size_t)(blank + 4 - p);
+  if (memcmp(p, "HTTP/1.1 101", 12) != 0 || !memmem(p, head, ACCEPT, sizeof ACCEPT - 1)) {
+    because("handshake refused: ", p, n);
+    end(c);
+    return n;
+  }
+  c->state = SUBSCRIBING;
+  for (int i = 0; i < options.hellos && c->state != CLOSED; i++) send_frame(c, OP_TEXT, options.hello[i], strlen(options.hello[i]));
+  if (c->state != CLOSED && !options.ready_text) become_ready(c);
+  return head;
+}
+
+static void on_readable(struct connection *c) {
+  memcpy(inbox, c->unread.data ? c->unread.data : "", c->unread.length);
+  ssize_t got = recv(c->fd, inbox + c->unread.length, RECV_BYTES, 0);
+  received_ns = now_ns();
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (got <= 0) {
+    because("the connection was cut", "", 0);
+    end(c);
+    return;
+  }
+  run.receives++;
+  size_t n = c->unread.length + (size_t)got, done = 0;
+  if (c->state == UPGRADING && n > MAX_HEAD_BYTES) {
+    because("handshake refused: its answer does not end", "", 0);
+    end(c);
+    return;
+  }
+  if (c->state == UPGRADING) done = on_upgrade(c, inbox, n);
+  if (c->state == SUBSCRIBING || c->state == READY) done += on_frames(c, inbox + done, n - done);
+  if (c->state != CLOSED && (n > done || c->unread.length)) set_bytes(&c->unread, inbox + done, n - done);
+}
+
+// --- the face ---------------------------------------------------------------------------------------------------------------
+
+void subscribers_open(int epoll_fd) {
+  epoll = epoll_fd;
+  connections = calloc((size_t)options.connections, sizeof *connections);
+  inbox = malloc(FRAME_MAX_BYTES + FRAME_MAX_HEADER + RECV_BYTES);
+}
+
+void subscribers_dial(void) {
+  while (census.started < options.connections && census.connecting < AT_ONCE) dial(&connections[census.started++]);
+}
+
+void subscribers_on_event(struct connection *c) {
+  if (c->state == CONNECTING) on_connected(c);
+  else if (c->state != CLOSED) on_readable(c);
+}

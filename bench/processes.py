@@ -1,0 +1,161 @@
+"""Starting, stopping and measuring processes, by what Linux tells in /proc."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+__all__ = [
+    "Lines", "Program", "TrialFailed", "cpu_ns", "machine_busy_s", "memory_kib", "process_tree",
+]
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+class TrialFailed(Exception):
+    """A system under test, the load client or the producer did not do its part. The message goes into the results."""
+
+
+def process_tree(roots: Iterable[int]) -> list[int]:
+    """The processes and all their descendants that are alive."""
+    children: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                stat = Path("/proc", entry, "stat").read_text()
+                parent = int(stat[stat.rindex(")") + 2 :].split()[1])
+                children.setdefault(parent, []).append(int(entry))
+    found, todo = [], list(roots)
+    while todo:
+        pid = todo.pop()
+        found.append(pid)
+        todo += children.get(pid, ())
+    return found
+
+
+def cpu_ns(pids: Iterable[int]) -> int:
+    """Time on a CPU of all living threads of the processes: the scheduler's own account, exact to the nanosecond."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                with contextlib.suppress(OSError):
+                    total += int(Path(f"/proc/{pid}/task/{thread}/schedstat").read_text().split()[0])
+    return total
+
+
+def memory_kib(pids: Iterable[int]) -> int:
+    """Proportional set size: shared pages are divided among those who share them."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1])
+    return total
+
+
+def machine_busy_s() -> float:
+    """CPU time that all of the machine has spent so far, over all CPUs."""
+    user, nice, system, _idle, _wait, irq, softirq, *_ = map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:])
+    return (user + nice + system + irq + softirq) / _TICKS_PER_S
+
+
+class Lines:
+    """Lines from a pipe or socket, each waited for with a deadline."""
+
+    def __init__(self, fd: int, whose: str) -> None:
+        self._fd = fd
+        self._whose = whose
+        self._buffer = b""
+
+    def read(self, timeout_s: float) -> bytes:
+        """The next line, without its line feed.
+
+        Raises:
+          TrialFailed: it did not come in time, or the writer is gone.
+        """
+        deadline = time.monotonic() + timeout_s
+        while b"\n" not in self._buffer:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._fd], [], [], left)[0]:
+                raise TrialFailed(f"{self._whose} gave no answer within {timeout_s:g} s")
+            chunk = os.read(self._fd, 1 << 20)
+            if not chunk:
+                raise TrialFailed(f"{self._whose} has gone away")
+            self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line
+
+
+class Program:
+    """A process of ours in its own process group (so that Ctrl-C reaches the driver alone), its stderr in a file.
+
+    :meth:`stop` must be called; it takes the descendants along.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        directory: Path,
+        name: str,
+        stdin: int | IO[bytes] = subprocess.DEVNULL,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self._log = directory / f"{name}.log"
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdin=stdin, stdout=subprocess.PIPE, stderr=log, cwd=directory, process_group=0, env=None if env is None else {**os.environ, **env}
+            )
+        assert self.process.stdout is not None
+        self.stdout = self.process.stdout
+        self.lines = Lines(self.stdout.fileno(), name)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def write_line(self, line: str) -> None:
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(line.encode() + b"\n")
+            self.process.stdin.flush()
+        except OSError as error:
+            raise TrialFailed(f"{self.name} has gone away: {self.last_words()}") from error
+
+    def last_words(self) -> str:
+        """The end of what it wrote to stderr."""
+        return self._log.read_text(errors="replace")[-400:].strip()
+
+    def check_alive(self) -> None:
+        """Raises TrialFailed when the process has ended."""
+        if (code := self.process.poll()) is not None:
+            raise TrialFailed(f"{self.name} ended with code {code}: {self.last_words()}")
+
+    def stop(self, grace_s: float = 10.0) -> None:
+        """Close its input, ask it to end, and after ``grace_s`` kill it with all its descendants. Does nothing the second time."""
+        if self.stdout.closed:
+            return
+        family = process_tree([self.pid])
+        if self.process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            for pid in family:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self.process.wait()
+        self.stdout.close()

@@ -1,0 +1,54 @@
+"""What a scenario is, and what several of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.results import Column, Outcome, Results
+from bench.systems.base import System
+from bench.workbench import Trial, Workbench
+
+__all__ = ["Plot", "Point", "Scenario", "outcome_of"]
+
+@dataclass(frozen=True)
+class Point:
+    """One place of a scenario, such as a number of subscribers."""
+
+    name: str
+    title: str
+    parameter: float = 0
+    """Where it stands on a plot's axis."""
+
+
+Plot = Callable[[Results], str]
+"""Draws results; returns an SVG document."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    order: int
+    """Scenarios run and print in ascending order."""
+    title: str
+    needs: type[System]
+    """:class:`ParsingSystem` or :class:`StreamingSystem`: systems of another kind take no part."""
+    points: tuple[Point, ...]
+    columns: tuple[Column, ...]
+    headline: str
+    """The key that ratios are made of."""
+    measure: Callable[[Workbench, System, Point], Outcome]
+    """Takes one measurement. Raises TrialFailed when there is none."""
+    plots: dict[str, Plot]
+    """By file name, without the ending."""
+
+
+def outcome_of(trial: Trial, values: dict[str, float]) -> Outcome:
+    """Latency histograms, completeness and disturbance as every streaming scenario reports them."""
+    return Outcome(
+        values=values,
+        histograms={"write": trial.receipt.write, "due": trial.receipt.due},
+        complete=trial.complete,
+        problem=trial.loss,
+        foreign_cores=trial.foreign_cores,
+    )

@@ -1,0 +1,58 @@
+"""The search for the highest rate that a system sustains: pure policy, it is told how attempts went."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["Attempt", "RateSearch"]
+
+
+class Attempt(NamedTuple):
+    rate: float
+    """Ticks per second."""
+    thorough: bool
+    """Whether to take the full time. Only a thorough attempt can be the answer."""
+
+
+class RateSearch:
+    """Ramp up by ``factor`` until a rate fails (short attempts), then bisect by ratio (thorough ones) down to ``precision``.
+
+    ``precision`` 0.1 leaves at most 10 % between the highest rate seen to be sustained and the lowest seen to fail. A first rate
+    that fails is divided by ``factor`` until one holds, or until it would fall below one tick per second.
+    """
+
+    def __init__(self, first: float, *, factor: float = 4.0, precision: float = 0.1, most_attempts: int = 16) -> None:
+        self._first = first
+        self._factor = factor
+        self._precision = precision
+        self._left = most_attempts
+        self._sustained: Attempt | None = None
+        self._failed: float | None = None
+        self.best: float | None = None
+        """The highest rate that a thorough attempt sustained."""
+
+    def next(self) -> Attempt | None:
+        """What to try now; None when the search is over."""
+        if self._left <= 0:
+            return None
+        if self._sustained is None:
+            rate = self._first if self._failed is None else self._failed / self._factor
+            return Attempt(rate, thorough=False) if rate >= 1 else None
+        if self._failed is None:
+            return Attempt(self._sustained.rate * self._factor, thorough=False)
+        if self._failed / self._sustained.rate > 1 + self._precision:
+            return Attempt((self._failed * self._sustained.rate) ** 0.5, thorough=True)
+        return None if self._sustained.thorough else Attempt(self._sustained.rate, thorough=True)
+
+    def tell(self, attempt: Attempt, sustained: bool) -> None:
+        """How the attempt went that :meth:`next` asked for."""
+        self._left -= 1
+        if sustained:
+            self._sustained = attempt
+            if attempt.thorough:
+                self.best = max(self.best or 0.0, attempt.rate)
+            return
+        self._failed = attempt.rate
+        if self._sustained is not None and self._sustained.rate >= attempt.rate:  # what held for a short time did not hold for long
+            self._sustained = Attempt(self.best, thorough=True) if self.best is not None and self.best < attempt.rate else None
+            self._factor = max(1.25, self._factor**0.5)

@@ -1,0 +1,93 @@
+"""What an adapter offers. One class may be both: :class:`ParsingSystem` and :class:`StreamingSystem`."""
+
+from __future__ import annotations
+
+import abc
+import importlib.metadata
+import socket
+import time
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Literal, Protocol
+
+from bench.load_client import Endpoint
+from bench.processes import Program, TrialFailed
+
+__all__ = ["ParsingSystem", "RunningSystem", "StreamingSystem", "System", "free_port", "versions_of", "wait_for_port"]
+
+
+class System(abc.ABC):
+    name: str
+    """As on the command line and in the tables."""
+    work: Literal["typed", "relay"]
+    """``typed``: every tick is parsed to exact decimals, checked, its lag taken, and written anew. ``relay``: passed on unread.
+    Compare like with like."""
+    note: str = ""
+    """What a reader of the figures must know; goes under the tables."""
+
+    @abc.abstractmethod
+    def missing(self) -> str | None:
+        """Why it cannot run here and what to do about it; None when it can."""
+
+    @abc.abstractmethod
+    def versions(self) -> dict[str, str]:
+        """Of the programs and libraries that do its work."""
+
+
+class ParsingSystem(System):
+    """Turns ingestor lines into messages, in one thread and without a server."""
+
+    @abc.abstractmethod
+    def parse(self, lines: bytes, repeat: int) -> tuple[int, int]:
+        """Work through ``lines`` (ended by line feeds) ``repeat`` times; returns the time taken (ns) and how many ticks were accepted.
+
+        Parse, validate, normalise, take the lag, rank, encode. What is not part of that work is not in the time.
+        """
+
+
+class RunningSystem(Protocol):
+    """A started system. ``pids``: its processes; their descendants count too."""
+
+    @property
+    def pids(self) -> list[int]: ...
+
+    def endpoint(self, subscribers: int) -> Endpoint:
+        """Where that many subscribers may connect now. Raises TrialFailed."""
+
+
+class StreamingSystem(System):
+    """Reads lines from an ingestor and sends each to all WebSocket subscribers."""
+
+    @abc.abstractmethod
+    def running(self, directory: Path, ingestor: list[str]) -> AbstractContextManager[RunningSystem]:
+        """Start it, fed by the standard output of the command ``ingestor``, with all its files in ``directory``.
+
+        It is ready to accept subscribers when the context is entered, and has ended when it is left. Raises TrialFailed.
+        """
+
+
+def versions_of(*distributions: str) -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in distributions}
+
+
+def free_port() -> int:
+    """A TCP port that was free a moment ago: for programs that cannot pick one and tell."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for_port(port: int, program: Program, *, timeout_s: float = 15.0) -> None:
+    """Wait until the program listens. Raises TrialFailed: it ended, or it does not."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        program.check_alive()
+        try:
+            socket.create_connection(("127.0.0.1", port), 1.0).close()
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise TrialFailed(f"{program.name} did not listen within {timeout_s:g} s") from error
+            time.sleep(0.02)
+        else:
+            return

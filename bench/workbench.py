@@ -1,0 +1,169 @@
+"""One system under test with its producer and its subscribers, and trials on it: the measuring itself.
+
+A trial goes: the client opens a new account with the schedule → the producer keeps to that schedule → the client waits until all
+is there. In between the driver sleeps. All CPU accounts are read before and after.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from bench.load_client import LoadClient, Receipt
+from bench.processes import cpu_ns, machine_busy_s, memory_kib, process_tree
+from bench.producer import Producer, Production
+from bench.systems.base import RunningSystem, StreamingSystem
+from bench.toolchain import Tools
+
+__all__ = ["Session", "Trial", "Workbench", "usual_load_cpu"]
+
+_LEAD_NS = 50_000_000
+"""From the order to the first tick: enough for both sides to be told."""
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """One run of the producer, as everybody saw it."""
+
+    rate: float
+    """Ticks per second asked for; 0: as fast as they are read."""
+    seconds: float
+    subscribers: int
+    production: Production
+    receipt: Receipt
+    system_cpu_s: float
+    """Of all processes of the system under test, without the producer."""
+    producer_cpu_s: float
+    foreign_cores: float
+    """How many cores other programs on this machine used meanwhile. The system's clock ticks make it good to about 0.05."""
+    wall_s: float
+    memory_kib: int
+    """Proportional set size of the system's processes at the end."""
+
+    @property
+    def complete(self) -> bool:
+        """Every tick that was sent reached every subscriber, once and in order."""
+        return self.receipt.complete(self.production.last)
+
+    @property
+    def loss(self) -> str | None:
+        """In what way it was not complete."""
+        if self.complete:
+            return None
+        receipt, sent = self.receipt, self.production.sent
+        told = f"{receipt.messages} of {sent * self.subscribers} delivered, {receipt.missing} jumped over, {receipt.repeated} repeated"
+        return told + (f", {receipt.closed} closed ({receipt.reason})" if receipt.closed else "")
+
+    @property
+    def cpu_us_per_delivery(self) -> float:
+        return self.system_cpu_s * 1e6 / self.receipt.messages if self.receipt.messages else float("nan")
+
+    @property
+    def deliveries_per_s(self) -> float:
+        span_s = max(self.receipt.last_receipt_ns - self.receipt.first_receipt_ns, 1) / 1e9
+        return self.receipt.messages / max(span_s, self.seconds)
+
+    @property
+    def load_cores(self) -> float:
+        """How much of a core the client and the producer took while ticks flowed; near 1 they may be what limits the figure."""
+        span_s = max(self.seconds, (self.receipt.last_receipt_ns - self.receipt.first_receipt_ns) / 1e9)
+        return (self.receipt.cpu_ns / 1e9 + self.producer_cpu_s) / span_s
+
+    @property
+    def client_cores(self) -> float:
+        """The client's own share of ``load_cores``."""
+        span_s = max(self.seconds, (self.receipt.last_receipt_ns - self.receipt.first_receipt_ns) / 1e9)
+        return self.receipt.cpu_ns / 1e9 / span_s
+
+    @property
+    def system_cores(self) -> float:
+        return self.system_cpu_s / self.wall_s
+
+
+class Session:
+    """A running system with connected subscribers; made by :meth:`Workbench.session`."""
+
+    def __init__(self, system: RunningSystem, producer: Producer, client: LoadClient, subscribers: int) -> None:
+        self._system = system
+        self._producer = producer
+        self._client = client
+        self.subscribers = subscribers
+
+    def trial(self, rate: float, seconds: float, *, sample_every: int = 1) -> Trial:
+        """Raises TrialFailed when a process died or gave no answer; a loss is no error here but told in the result."""
+        pids = self._pids()
+        busy, wall = machine_busy_s(), time.monotonic()
+        own, system, producer = time.process_time(), cpu_ns(pids), cpu_ns([self._producer.pid])
+        start_ns = time.time_ns() + _LEAD_NS
+        self._client.begin(self._producer.next_index, start_ns, rate, sample_every)
+        production = self._producer.run(rate, seconds, start_ns)
+        receipt = self._client.finish(production.last)
+        system_s = (cpu_ns(pids) - system) / 1e9
+        producer_s = (cpu_ns([self._producer.pid]) - producer) / 1e9
+        wall_s = time.monotonic() - wall
+        ours = system_s + producer_s + receipt.cpu_ns / 1e9 + time.process_time() - own
+        return Trial(
+            rate=rate,
+            seconds=seconds,
+            subscribers=self.subscribers,
+            production=production,
+            receipt=receipt,
+            system_cpu_s=system_s,
+            producer_cpu_s=producer_s,
+            foreign_cores=max(0.0, machine_busy_s() - busy - ours) / wall_s,
+            wall_s=wall_s,
+            memory_kib=memory_kib(pids),
+        )
+
+    def _pids(self) -> list[int]:
+        return [pid for pid in process_tree(self._system.pids) if pid != self._producer.pid]
+
+
+class Workbench:
+    """Where systems run: one folder, the tools, and which CPU the load goes to."""
+
+    def __init__(self, tools: Tools, directory: Path, *, load_cpu: int | None, seconds: float | None = None) -> None:
+        self._tools = tools
+        self._directory = directory
+        self.load_cpu = load_cpu
+        """Client and producer share this one CPU; the system under test may use all. None: nobody is bound to any."""
+        self._seconds = seconds
+        self.hints: dict[tuple[str, str], float] = {}
+        """By system and point: a rate that was sustained earlier in this run, where the next search begins."""
+
+    def seconds(self, usual: float) -> float:
+        """How long to measure: what the command line says, else what the scenario thinks best."""
+        return usual if self._seconds is None else self._seconds
+
+    @contextlib.contextmanager
+    def session(self, system: StreamingSystem, subscribers: int) -> Iterator[Session]:
+        """Start the system, have it fed by a producer and connect the subscribers; end all of it afterwards.
+
+        Raises:
+          TrialFailed: one of them did not come up.
+        """
+        # Made here and not in the results' folder: paths of unix sockets are short.
+        with contextlib.ExitStack() as stack:
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="run-", dir=self._directory)))
+            control = directory / "producer"
+            command = [str(self._tools.producer), "--control", str(control)]
+            if self.load_cpu is not None:
+                command += ["--cpu", str(self.load_cpu)]
+            running = stack.enter_context(system.running(directory, command))
+            producer = stack.enter_context(Producer(control))
+            client = LoadClient(
+                self._tools.load_client, running.endpoint(subscribers), subscribers, directory=directory, cpu=self.load_cpu
+            )
+            stack.enter_context(client)
+            yield Session(running, producer, client, subscribers)
+
+
+def usual_load_cpu() -> int | None:
+    """The last CPU that we may use; None where there is only one."""
+    allowed = sorted(os.sched_getaffinity(0))
+    return allowed[-1] if len(allowed) > 1 else None

@@ -1,0 +1,99 @@
+"""What it takes to start one child: plain data.
+
+Two equal specs need no new process. That is how a reload finds what it may leave alone, so what can change under a running
+process (``linger_s``, ``stop_grace_s``, ``restart``, ``start``, ``kind``, ``quality``) is not in here.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Literal
+
+import msgspec
+
+from finstream.vocabulary.settings import AssetSettings, Settings, SinkSettings
+from finstream.vocabulary.topics import Topic, parse_topic
+
+__all__ = ["ENGINE_MARK", "ChildSpec", "asset_specs", "sink_specs"]
+
+ENGINE_MARK = "FINSTREAM_ENGINE"
+"""The environment variable by which every descendant of an engine is found; it holds the engine's epoch."""
+
+_NAMES = {"asset": "FINSTREAM_ASSET", "sink": "FINSTREAM_SINK"}
+
+
+class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything needed to start one child."""
+
+    name: str
+    role: Literal["asset", "sink"]
+    command: tuple[str, ...]
+    """As configured; :meth:`argv` is what is executed."""
+    cwd: str | None
+    env: dict[str, str]
+    """Set on top of the engine's own environment."""
+    withheld: frozenset[str]
+    """Variables of the engine's environment that the child does not get."""
+    marks: tuple[str, ...]
+    """``NAME=value`` entries of ``env`` by which its descendants are found, wherever they went."""
+    unbuffer: Literal["none", "stdbuf", "pty"] = "none"
+    origin: Literal["live", "replay", "synthetic"] = "live"
+    stdout_full_s: float | None = None
+    """None: its pipe may stay full for ever."""
+    topics: tuple[Topic, ...] = ()
+    """Of a sink: what it is fed."""
+
+    def argv(self) -> list[str]:
+        """What is executed. ``python`` is this engine's interpreter, so that a child finds the packages the engine has."""
+        program = sys.executable if self.command[0] in {"python", "python3"} else self.command[0]
+        wrapper = ["stdbuf", "-oL"] if self.unbuffer == "stdbuf" else []
+        return [*wrapper, program, *self.command[1:]]
+
+
+def asset_specs(settings: Settings, *, epoch: str) -> dict[str, ChildSpec]:
+    """The specs of all configured assets, by name."""
+    return {
+        name: _spec(
+            name, "asset", asset, settings, epoch, unbuffer=asset.unbuffer, origin=asset.origin,
+            # A replay is paced by its pipe, so a full pipe is how it should be.
+            stdout_full_s=None if asset.origin == "replay" else asset.stdout_full_s,
+        )
+        for name, asset in settings.assets.items()
+    }  # fmt: skip
+
+
+def sink_specs(settings: Settings, *, epoch: str) -> dict[str, ChildSpec]:
+    """The specs of all configured sinks, by name."""
+    return {
+        name: _spec(name, "sink", sink, settings, epoch, topics=tuple(parse_topic(topic) for topic in sink.topics))
+        for name, sink in settings.sinks.items()
+    }
+
+
+def _spec(
+    name: str,
+    role: Literal["asset", "sink"],
+    child: AssetSettings | SinkSettings,
+    settings: Settings,
+    epoch: str,
+    *,
+    unbuffer: Literal["none", "stdbuf", "pty"] = "none",
+    origin: Literal["live", "replay", "synthetic"] = "live",
+    stdout_full_s: float | None = None,
+    topics: tuple[Topic, ...] = (),
+) -> ChildSpec:
+    ours = {_NAMES[role]: name, "FINSTREAM_MODE": settings.mode, ENGINE_MARK: epoch}
+    return ChildSpec(
+        name=name,
+        role=role,
+        command=tuple(child.command),
+        cwd=child.cwd,
+        env={"PYTHONUNBUFFERED": "1", **child.env, **ours},
+        # The admin token is the operator's; the names are those of another engine's child, should we be one.
+        withheld=frozenset({settings.admin.token_env, *_NAMES.values()}),
+        marks=(f"{_NAMES[role]}={name}", f"{ENGINE_MARK}={epoch}"),
+        unbuffer=unbuffer,
+        origin=origin,
+        stdout_full_s=stdout_full_s,
+        topics=topics,
+    )

@@ -1,0 +1,106 @@
+"""Reads what the pump makes of an ingestor's lines, and keeps the figures that a report needs; bounded in memory."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from statistics import median
+
+import msgspec
+
+from finstream.cli.check_observation import Lags
+
+__all__ = ["Samples"]
+
+_MOST_SAMPLES = 1_000_000
+_MOST_NAMES = 1000
+
+
+class _Message(msgspec.Struct, frozen=True, gc=False):
+    type: str
+    ts_event: int
+    ts_recv: int
+    symbol: str | None = None
+    price: str | None = None
+    trade_id: str | None = None
+    event_id: str | None = None
+
+
+class Samples:
+    """Feed it messages in the order of the stream."""
+
+    def __init__(self) -> None:
+        self.looked_at = 0
+        self.trades = 0
+        self.quotes = 0
+        self.trades_without_identity = 0
+        self.types: Counter[str] = Counter()
+        self.symbols: Counter[str] = Counter()
+        self.first_received_us: int | None = None
+        self.in_future = 0
+        self._lags = array("q")
+        self._gaps = array("q")
+        self._sizes = array("q")
+        self._last_received_us = 0
+        self._in_this_arrival = 0
+        self._decode = msgspec.json.Decoder(_Message).decode
+
+    def add(self, line: bytes) -> None:
+        self.looked_at += 1
+        message = self._decode(line)
+        self._count_arrival(message.ts_recv)
+        if message.type != "tick":
+            _count_name(self.types, message.type)
+            return
+        _count_name(self.symbols, message.symbol or "")
+        if message.price is None:
+            self.quotes += 1
+        else:
+            self.trades += 1
+            self.trades_without_identity += message.trade_id is None and message.event_id is None
+        lag = message.ts_recv - message.ts_event
+        self.in_future += lag < 0
+        if len(self._lags) < _MOST_SAMPLES:
+            self._lags.append(lag)
+
+    def _count_arrival(self, received_us: int) -> None:
+        if self.first_received_us is None:
+            self.first_received_us = received_us
+        elif received_us != self._last_received_us:
+            self._end_arrival()
+            if len(self._gaps) < _MOST_SAMPLES:
+                self._gaps.append(received_us - self._last_received_us)
+        self._last_received_us = received_us
+        self._in_this_arrival += 1
+
+    def _end_arrival(self) -> None:
+        if self._in_this_arrival and len(self._sizes) < _MOST_SAMPLES:
+            self._sizes.append(self._in_this_arrival)
+        self._in_this_arrival = 0
+
+    def lags(self) -> Lags | None:
+        if not self._lags:
+            return None
+        ordered = sorted(self._lags)
+        return Lags(
+            ticks=len(ordered),
+            min_us=ordered[0],
+            median_us=ordered[len(ordered) // 2],
+            p99_us=ordered[len(ordered) * 99 // 100],
+            max_us=ordered[-1],
+            in_future=self.in_future,
+        )
+
+    def sizes(self) -> list[int]:
+        """Messages in each arrival."""
+        self._end_arrival()
+        return list(self._sizes)
+
+    def gaps_ms(self) -> tuple[float, float] | None:
+        """The median and the longest time between two arrivals; None if there were fewer than two."""
+        return (median(self._gaps) / 1000, max(self._gaps) / 1000) if self._gaps else None
+
+
+def _count_name(counter: Counter[str], name: str) -> None:
+    if name in counter or len(counter) < _MOST_NAMES:
+        counter[name] += 1

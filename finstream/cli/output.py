@@ -1,0 +1,129 @@
+"""How commands write: tables for people, JSON for programs, and never a stuck event loop behind a slow terminal."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import click
+import trio
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["LineWriter", "count", "duration", "json_option", "microseconds", "print_json", "table", "terminal"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_WIDTH_WITHOUT_TERMINAL = 200
+
+
+def json_option(function: _F) -> _F:
+    return click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")(function)
+
+
+def terminal(*, stderr: bool = False) -> Console:
+    """Where people read: wide enough not to cut tables where it is a file or a pipe."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(file=stream, highlight=False, width=None if stream.isatty() else _WIDTH_WITHOUT_TERMINAL)
+
+
+def print_json(document: bytes) -> None:
+    click.echo(document.decode())
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, right: Sequence[str] = ()) -> Table:
+    """A plain table; ``right`` names the columns of figures."""
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        grid.add_column(column, justify="right" if column in right else "left", no_wrap=True)
+    for row in rows:
+        grid.add_row(*row)
+    return grid
+
+
+def microseconds(value: float | None) -> str:
+    """A time span given in microseconds, in the unit that suits it: ``87 µs``, ``4.21 ms``, ``1.5 s``."""
+    if value is None:
+        return "–"
+    size = abs(value)
+    if size < 1000:
+        return f"{value:.0f} µs"
+    if size < 1_000_000:
+        return f"{_three_digits(value / 1000)} ms"
+    return duration(value / 1e6)
+
+
+def duration(seconds: float) -> str:
+    """``1.5 s``, ``12 s``, ``3 min``, ``2.5 h``, ``11 d``."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if abs(seconds) >= 2 * size:
+            return f"{_three_digits(seconds / size)} {unit}"
+    return f"{_three_digits(seconds)} s"
+
+
+def count(number: int, noun: str) -> str:
+    """``1 line``, ``1,024 lines``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _three_digits(value: float) -> str:
+    if value == 0:
+        return "0"
+    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
+    text = f"{value:.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+class LineWriter:
+    """Writes lines to standard output from a thread, so that a slow reader (``less``, a stopped terminal) stops neither
+    Ctrl-C nor the connection's keep-alive; whoever writes lines waits once ``capacity`` of them are waiting."""
+
+    def __init__(self, *, capacity: int = 10_000) -> None:
+        self._lines: deque[str] = deque()
+        self._capacity = capacity
+        self._wake = trio.Event()
+        self._room = trio.Event()
+        self._finished = False
+
+    async def write(self, line: str) -> None:
+        """Hand over one line, without its line feed. A checkpoint only when there is no room."""
+        while len(self._lines) >= self._capacity:
+            self._room = trio.Event()
+            await self._room.wait()
+        self._lines.append(line)
+        self._wake.set()
+
+    def finish(self) -> None:
+        """Let :meth:`run` end once everything is written."""
+        self._finished = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write until :meth:`finish`.
+
+        Raises:
+          BrokenPipeError: nobody reads any more.
+        """
+        while True:
+            while self._lines:
+                block = "".join(f"{line}\n" for line in self._lines)
+                self._lines.clear()
+                self._room.set()
+                # Abandoned, the thread may wait for its reader for ever; as a daemon it does not keep the process.
+                await trio.to_thread.run_sync(_write_all, block.encode(), abandon_on_cancel=True)
+            if self._finished:
+                return
+            self._wake = trio.Event()
+            await self._wake.wait()
+
+
+def _write_all(data: bytes) -> None:
+    descriptor = sys.stdout.fileno()
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -1,0 +1,171 @@
+"""What types cannot say: ranges, addresses, names that refer to each other, and that production has no made-up data."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from finstream.services.config_ranges import check_ranges
+from finstream.services.config_types import suggestion
+from finstream.vocabulary.errors import ConfigError, RequestError
+from finstream.vocabulary.settings import AssetSettings, ListenSettings, Settings, SinkSettings
+from finstream.vocabulary.topics import ASSET_NAME, parse_topic
+
+__all__ = ["Address", "check", "parse_address"]
+
+_ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OURS_IN_ENVIRONMENT = "FINSTREAM_"
+
+
+class Address(NamedTuple):
+    host: str
+    """Without brackets."""
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+def check(settings: Settings) -> None:
+    """
+    Raises:
+      ConfigError: for the first thing found wrong.
+    """
+    check_ranges(settings)
+    _check_listen(settings.listen)
+    _check_engine(settings)
+    for name, asset in settings.assets.items():
+        _check_name(f"assets.{name}", name)
+        _check_child(f"assets.{name}", asset)
+        _check_origin(f"assets.{name}.origin", asset, settings.mode)
+    for name, sink in settings.sinks.items():
+        _check_name(f"sinks.{name}", name)
+        if name in settings.assets:
+            raise ConfigError(f"sinks.{name}", "an asset has this name already", "rename one of them")
+        _check_child(f"sinks.{name}", sink)
+        _check_topics(f"sinks.{name}.topics", sink, settings)
+
+
+def parse_address(text: str, where: str) -> Address:
+    """``host:port``; an IPv6 address stands in brackets.
+
+    Raises:
+      ConfigError: it is not that.
+    """
+    host, colon, port = text.rpartition(":")
+    remedy = "write host:port, like 127.0.0.1:8080 or [::1]:8080; port 0 picks a free one"
+    if not colon or not host:
+        raise ConfigError(where, f"{text!r} is not host:port", remedy)
+    if not (port.isascii() and port.isdigit()) or int(port) > 65_535:
+        raise ConfigError(where, f"{port!r} is not a port from 0 to 65535", remedy)
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        if not _is_ipv6(host):
+            raise ConfigError(where, f"{host!r} is not an IPv6 address", remedy)
+    elif ":" in host:
+        raise ConfigError(where, f"{text!r}: an IPv6 address needs brackets", remedy)
+    elif not re.fullmatch(r"[A-Za-z0-9._-]+", host):
+        raise ConfigError(where, f"{host!r} is neither a host name nor an address", remedy)
+    return Address(host, int(port))
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_listen(listen: ListenSettings) -> None:
+    taken: dict[Address, str] = {}
+    for key in ("public", "stream", "admin"):
+        address = parse_address(getattr(listen, key), f"listen.{key}")
+        if address.port and address in taken:
+            raise ConfigError(f"listen.{key}", f"the same address as listen.{taken[address]}", "give each its own port")
+        taken[address] = key
+    for index, origin in enumerate(listen.origins):
+        _check_web_origin(f"listen.origins[{index}]", origin)
+
+
+def _check_web_origin(where: str, origin: str) -> None:
+    try:
+        parts = urlsplit(origin)
+        right = parts.scheme in ("http", "https") and parts.hostname and origin == f"{parts.scheme}://{parts.netloc}"
+        right = right and parts.username is None and (parts.port is None or parts.port > 0) and origin == origin.lower()
+    except ValueError:
+        right = False
+    if not right:
+        remedy = "write scheme and host in lower case, a port if it is not the usual one, no path: https://dash.example.com"
+        raise ConfigError(where, f"{origin!r} is not a web origin", remedy)
+
+
+def _check_engine(settings: Settings) -> None:
+    if not _ENVIRONMENT_NAME.fullmatch(settings.admin.token_env):
+        remedy = "name the variable here, and put the token into the variable"
+        raise ConfigError("admin.token_env", "not the name of an environment variable", remedy)
+    for where, path in (("state.path", settings.state.path), ("dead_letters.path", settings.dead_letters.path)):
+        if not path or "\0" in path or path.endswith("/"):
+            raise ConfigError(where, f"{path!r} is not the path of a file", "write a path like var/name")
+    if settings.state.path == settings.dead_letters.path:
+        raise ConfigError("dead_letters.path", "the same file as state.path", "give each its own file")
+
+
+def _check_name(where: str, name: str) -> None:
+    if not ASSET_NAME.fullmatch(name):
+        remedy = "use lower-case letters, digits, '_', '.' and '-', at most 64, and begin with a letter or digit"
+        raise ConfigError(where, f"{name!r} cannot be a name", remedy)
+
+
+def _check_child(where: str, child: AssetSettings | SinkSettings) -> None:
+    if not child.command or not child.command[0].strip():
+        remedy = 'write the program and its arguments, like ["python", "-m", "finstream_ingestors.binance"]'
+        raise ConfigError(f"{where}.command", "names no program", remedy)
+    for key, text in _texts_for_the_kernel(child):
+        if "\0" in text:
+            raise ConfigError(f"{where}.{key}", "holds a NUL character", "remove it")
+    if child.cwd == "":
+        raise ConfigError(f"{where}.cwd", "is empty", "name a directory, or leave the key out for the engine's own")
+    for name in child.env:
+        if not name or "=" in name:
+            raise ConfigError(f"{where}.env", f"{name!r} cannot name a variable", "use letters, digits and '_'")
+        if name.startswith(_OURS_IN_ENVIRONMENT):
+            raise ConfigError(f"{where}.env.{name}", "names with FINSTREAM_ are set by the engine", "use another name")
+
+
+def _texts_for_the_kernel(child: AssetSettings | SinkSettings) -> Iterator[tuple[str, str]]:
+    for index, word in enumerate(child.command):
+        yield f"command[{index}]", word
+    yield "cwd", child.cwd or ""
+    for name, value in child.env.items():
+        yield f"env.{name}", name + value
+
+
+def _check_origin(where: str, asset: AssetSettings, mode: str) -> None:
+    if asset.origin != "live" and mode == "production":
+        remedy = "write origin: live if the feed is real; else mode: simulation, which marks every message as simulated"
+        raise ConfigError(where, f"{asset.origin} data is not allowed in mode: production", remedy)
+
+
+def _check_topics(where: str, sink: SinkSettings, settings: Settings) -> None:
+    if not sink.topics:
+        raise ConfigError(where, "is empty", "list what the sink is to get, like [binance, kraken:BTC/USDT]")
+    seen: set[str] = set()
+    for index, text in enumerate(sink.topics):
+        try:
+            topic = parse_topic(text)
+        except RequestError as error:
+            raise ConfigError(f"{where}[{index}]", error.detail, "write asset or asset:SYMBOL") from None
+        if topic.asset not in settings.assets:
+            problem = f"there is no asset {topic.asset!r}"
+            raise ConfigError(f"{where}[{index}]", problem, suggestion(topic.asset, settings.assets))
+        if text in seen:
+            raise ConfigError(f"{where}[{index}]", f"{text!r} is listed twice", "keep one of them")
+        seen.add(text)

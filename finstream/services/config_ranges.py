@@ -1,0 +1,83 @@
+"""The numbers of the configuration and the range each may have, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from finstream.vocabulary.errors import ConfigError
+from finstream.vocabulary.settings import Settings
+
+__all__ = ["RANGES", "Range", "check_ranges"]
+
+_HOUR_S = 3600.0
+_DAY_S = 24 * _HOUR_S
+_YEAR_MS = 366 * 24 * 3600 * 1000
+
+
+class Range(NamedTuple):
+    low: float
+    high: float
+    """Both included. The upper bounds only keep typing errors and overflows out."""
+
+
+RANGES: dict[str, Range] = {
+    "state.reconnect_window_s": Range(0.1, 30 * _DAY_S),
+    "limits.outbox_bytes": Range(1024, 1 << 30),
+    "limits.outbox_age_ms": Range(1, 3_600_000),
+    "limits.line_bytes": Range(64, 65_536),
+    "limits.clients": Range(1, 1_000_000),
+    "limits.topics_per_client": Range(1, 1_000_000),
+    "dead_letters.max_bytes": Range(1024, 1 << 40),
+    "dead_letters.files": Range(1, 1000),
+    "*.stop_grace_s": Range(0.0, _HOUR_S),
+    "*.linger_s": Range(0.0, 30 * _DAY_S),
+    "*.stdout_full_s": Range(0.1, _DAY_S),
+    "*.quality.future_ms": Range(0, 100 * _YEAR_MS),
+    "*.quality.max_age_ms": Range(1, 100 * _YEAR_MS),
+    "*.restart.initial_s": Range(0.001, _DAY_S),
+    "*.restart.max_s": Range(0.001, _DAY_S),
+    "*.restart.stable_s": Range(0.001, 30 * _DAY_S),
+    "*.restart.circuit_failures": Range(1, 1_000_000),
+    "*.restart.circuit_window_s": Range(0.001, 30 * _DAY_S),
+    "*.restart.circuit_cooldown_s": Range(0.001, 30 * _DAY_S),
+}
+"""By key; ``*`` stands for ``assets.NAME`` and ``sinks.NAME``. A test checks that no number is left out."""
+
+
+def check_ranges(settings: Settings) -> None:
+    """
+    Raises:
+      ConfigError: a number is out of its range.
+    """
+    for section in ("state", "limits", "dead_letters"):
+        _check(section, section, getattr(settings, section))
+    for kind, children in (("assets", settings.assets), ("sinks", settings.sinks)):
+        for name, child in children.items():
+            _check(f"{kind}.{name}", "*", child)
+            if child.restart.max_s < child.restart.initial_s:
+                remedy = f"write {_plain(child.restart.initial_s)} or more"
+                raise ConfigError(f"{kind}.{name}.restart.max_s", "less than restart.initial_s", remedy)
+
+
+def _check(where: str, key: str, struct: msgspec.Struct) -> None:
+    for below, value in _numbers(struct):
+        low, high = RANGES[f"{key}.{below}"]
+        if not low <= value <= high:
+            problem = f"{_plain(value)} is out of range"
+            raise ConfigError(f"{where}.{below}", problem, f"write {_plain(low)} to {_plain(high)}")
+
+
+def _numbers(struct: msgspec.Struct, prefix: str = "") -> Iterator[tuple[str, float]]:
+    for field in msgspec.structs.fields(struct):
+        value = getattr(struct, field.name)
+        if isinstance(value, msgspec.Struct):
+            yield from _numbers(value, f"{prefix}{field.name}.")
+        elif isinstance(value, (int, float)):
+            yield prefix + field.name, value
+
+
+def _plain(number: float) -> str:
+    return f"{number:g}" if abs(number) < 1e6 else f"{int(number)}"

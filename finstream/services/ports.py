@@ -1,0 +1,32 @@
+"""What the services ask of others. The engine passes the real ones in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from finstream.vocabulary.events import Event
+
+__all__ = ["Clock", "Demand", "Publisher", "wall_clock_us"]
+
+Clock = Callable[[], int]
+"""Tells the time in microseconds since the epoch, UTC."""
+
+
+def wall_clock_us() -> int:
+    return time.time_ns() // 1000
+
+
+class Demand(Protocol):
+    """Who wants an asset. Calls are counted and neither block nor raise, also for an asset that is not configured."""
+
+    def want(self, asset: str) -> None: ...
+
+    def unwant(self, asset: str) -> None: ...
+
+
+class Publisher(Protocol):
+    """The bus, as seen by those who only speak on it."""
+
+    def publish(self, event: Event) -> None: ...

@@ -1,0 +1,165 @@
+"""What clients ask and what they are answered: the bodies of the REST API and the control messages of the stream.
+
+``docs/rest-api.md`` and ``docs/stream-protocol.md`` show them as their users meet them. Members that a request does not know are
+refused, so that an option which only a later engine understands is never ignored in silence.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from finstream.vocabulary.settings import LogLevel
+
+__all__ = [
+    "MAX_REQUEST_BYTES", "PROTOCOL", "AssetCommandAccepted", "Goodbye", "Health", "LogLevelAnswer", "LogLevelRequest", "Ping",
+    "Pong", "RebootAccepted", "Registered", "Registration", "RequestId", "StreamError", "StreamMessage", "StreamRequest",
+    "Subscribe", "Subscribed", "TopicList", "Topics", "Unsubscribe", "Unsubscribed", "Welcome",
+]
+
+PROTOCOL = 1
+"""The version of the stream's protocol; ``welcome`` tells it."""
+MAX_REQUEST_BYTES = 65536
+"""The longest message that a stream client may send."""
+
+RequestId = int | str | None
+"""Chosen by the client and given back in the answer."""
+
+
+class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    pass
+
+
+# --- REST ---------------------------------------------------------------------------------------------------------------
+
+
+class Registration(_Request):
+    """Nothing yet: registering needs no more than asking for it."""
+
+
+class Registered(_Answer):
+    uuid: str
+    """Names the client in REST paths, and opens the stream: ``/v1/stream?client={uuid}``. Keep it to yourself."""
+
+
+class TopicList(_Request):
+    topics: list[str]
+    """``asset`` or ``asset:SYMBOL``. All of them are taken, or none when one is wrong."""
+
+
+class Topics(_Answer):
+    topics: list[str]
+    """All topics that the client is subscribed to now."""
+
+
+class AssetCommandAccepted(_Answer):
+    asset: str
+    state: str
+    """At the moment of the answer; a command that stops a process takes effect once the process has left."""
+
+
+class LogLevelRequest(_Request):
+    level: LogLevel
+
+
+class LogLevelAnswer(_Answer):
+    level: str
+    previous: str
+
+
+class RebootAccepted(_Answer):
+    epoch: str
+    """Of the engine that is about to stop; the new engine's ``welcome`` tells another."""
+
+
+class Health(_Answer):
+    status: str
+    """``alive``, or ``ready``."""
+
+
+# --- the stream: requests -----------------------------------------------------------------------------------------------
+
+
+class _Operation(_Request, tag_field="op", kw_only=True):
+    id: RequestId = None
+
+
+class Subscribe(_Operation, tag="subscribe", kw_only=True):
+    topics: list[str]
+    """All of them are taken, or none when one is wrong. One that is subscribed already stays as it is."""
+
+
+class Unsubscribe(_Operation, tag="unsubscribe", kw_only=True):
+    topics: list[str]
+    """One that is not subscribed is no error."""
+
+
+class Ping(_Operation, tag="ping"):
+    pass
+
+
+StreamRequest = Subscribe | Unsubscribe | Ping
+
+
+# --- the stream: control messages -----------------------------------------------------------------------------------------
+
+
+class _Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+    simulated: bool = False
+
+
+class _Reply(_Message, kw_only=True):
+    id: RequestId = None
+
+
+class Welcome(_Message, tag="welcome", kw_only=True):
+    """The first message of a connection."""
+
+    protocol: int
+    epoch: str
+    """Of the engine's life: under another epoch the ``seq`` of each asset starts anew."""
+    client: str
+    topics: list[str]
+    """Resumed from the client's earlier connection, or set over REST."""
+    engine: str
+
+
+class Subscribed(_Reply, tag="subscribed", kw_only=True):
+    topics: list[str]
+    """Of the request. Their messages follow, never come before."""
+
+
+class Unsubscribed(_Reply, tag="unsubscribed", kw_only=True):
+    topics: list[str]
+
+
+class Pong(_Reply, tag="pong"):
+    pass
+
+
+class StreamError(_Reply, tag="error", kw_only=True):
+    """A request could not be served. The connection lives on."""
+
+    problem: str
+    """``type`` of the same problem in the REST API."""
+    detail: str
+    field: str | None = None
+
+
+class Goodbye(_Message, tag="goodbye", kw_only=True):
+    """The last message of a connection that the engine ends, before the close frame."""
+
+    code: str
+    """A key of :data:`finstream.vocabulary.reasons.CLOSINGS`."""
+    close_code: int
+    detail: str
+    reconnect: bool
+    """Whether connecting again with the same UUID makes sense."""
+    reconnect_in_ms: int | None = None
+    """When to do so; spread out, so that not all clients come at once."""
+
+
+StreamMessage = Welcome | Subscribed | Unsubscribed | Pong | StreamError | Goodbye

@@ -1,0 +1,123 @@
+"""``python -m finstream_ingestors.coinbase``: options, the listing, and which of the two feeds."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from ..kit.exits import MisconfiguredError
+from ..kit.mapper import Feed
+from ..kit.recording import Recorded, Recording
+from ..kit.symbols import Listing
+from ..kit.venue import Options, Venue, run
+from . import advanced, exchange
+
+EXAMPLES: Final = """\
+  python -m finstream_ingestors.coinbase --symbols BTC/USD,ETH/USD
+  python -m finstream_ingestors.coinbase --feed advanced --symbols BTC/USD
+  python -m finstream_ingestors.coinbase --replay btc.jsonl --symbols BTC/USD --speed 10
+  python -m finstream_ingestors.coinbase --replay day.jsonl.gz --listing products.json --speed max
+the listing is the body of https://api.exchange.coinbase.com/products, or for the advanced feed
+of https://api.coinbase.com/api/v3/brokerage/market/products"""
+
+
+class _Shape(msgspec.Struct):
+    type: str = ""
+    channel: str = ""
+    events: msgspec.Raw = msgspec.Raw()
+
+
+class _ExchangeProduct(msgspec.Struct):
+    id: str
+    base_currency: str
+    quote_currency: str
+
+
+class _AdvancedProduct(msgspec.Struct):
+    product_id: str
+    base_currency_id: str
+    quote_currency_id: str
+    alias: str = ""
+
+
+class _AdvancedProducts(msgspec.Struct):
+    products: list[_AdvancedProduct]
+
+
+def read_listing(body: bytes) -> Listing:
+    """The body of the products call of either feed."""
+    if body.lstrip().startswith(b"["):
+        listed = msgspec.json.decode(body, type=list[_ExchangeProduct])
+        return Listing(symbols={product.id: f"{product.base_currency}/{product.quote_currency}" for product in listed})
+    symbols: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    for product in msgspec.json.decode(body, type=_AdvancedProducts).products:
+        symbol = f"{product.base_currency_id}/{product.quote_currency_id}"
+        if product.alias:  # its data come under the other name, so whoever waits for this one waits for ever
+            refused[symbol] = f"on the advanced feed this is another name of {product.alias.replace('-', '/')}: subscribe to that"
+        else:
+            symbols[product.product_id] = symbol
+    return Listing(symbols=symbols, refused=refused)
+
+
+def detect_feed(recording: Iterable[Recorded]) -> str:
+    """Which feed recorded messages come from, by the shape of the first one that tells.
+
+    Raises:
+        MisconfiguredError: None does.
+    """
+    decoder = msgspec.json.Decoder(_Shape)
+    for entry in recording:
+        try:
+            shape = decoder.decode(entry.message)
+        except msgspec.MsgspecError:
+            continue
+        if shape.channel and bytes(shape.events):
+            return "advanced"
+        if shape.type and shape.type != "error":  # errors look alike on both
+            return "exchange"
+    raise MisconfiguredError("--replay: no message in it looks like one of Coinbase's")
+
+
+def open_feed(options: Options, symbols: dict[str, str]) -> Feed:
+    name: str | None = options.feed
+    if name is None:
+        name = detect_feed(Recording(options.replay)) if options.replay else "exchange"
+    product_ids = list(symbols)
+    if name == "advanced":
+        mapper = advanced.AdvancedMapper(symbols)
+        return Feed(mapper=mapper, endpoint=advanced.endpoint(product_ids, url=options.url, idle_s=options.idle_s))
+    return Feed(
+        mapper=exchange.ExchangeMapper(symbols),
+        endpoint=exchange.endpoint(product_ids, url=options.url, idle_s=options.idle_s),
+    )
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--feed", choices=("exchange", "advanced"),
+        help="which of Coinbase's feeds (default exchange; in a replay, told by the messages)",
+    )
+
+
+VENUE: Final = Venue(
+    name="coinbase",
+    summary="Trades and best bid/ask of Coinbase, one tick a line. Protocol: docs/ingestor-protocol.md.",
+    examples=EXAMPLES,
+    native_name=lambda base, quote: f"{base}-{quote}",
+    read_listing=read_listing,
+    open_feed=open_feed,
+    add_options=add_options,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    return run(VENUE, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""The Coinbase Advanced Trade feed: market_trades, ticker and heartbeats.
+
+Messages are numbered per connection over all channels, acknowledgements included, so a hole is a loss. Trades come
+newest first inside an event, and a snapshot of past ones comes first of all. Tickers carry no trade and no time of their
+own, only that of their envelope.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from ..kit.mapper import Endpoint
+from ..kit.market import markets
+from ..kit.outputs import Heartbeat, Output, Status
+from ..kit.tally import Tally
+from ..kit.times import iso_ns
+from ..kit.trade_ids import TradeIds
+
+__all__ = ["AdvancedMapper", "endpoint"]
+
+URL: Final = "wss://advanced-trade-ws.coinbase.com"
+IDLE_S: Final = 15.0
+"""Heartbeats come once a second."""
+_REQUEST_SPACING_S: Final = 0.15
+"""The venue takes 8 messages a second."""
+_CHANNELS: Final = ("market_trades", "ticker", "heartbeats")
+
+TAKER_SIDE: Final = {"BUY": "sell", "SELL": "buy"}
+"""By the maker's side, which is what market_trades names."""
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    type: str = ""
+    message: str = ""
+    reason: str = ""
+    channel: str = ""
+    timestamp: str = ""
+    sequence_num: int | None = None
+    events: msgspec.Raw = msgspec.Raw()
+
+
+class _Trade(msgspec.Struct, gc=False):
+    product_id: str
+    trade_id: str
+    price: str
+    size: str
+    side: str
+    time: str
+
+
+class _TradesEvent(msgspec.Struct):
+    type: str
+    trades: list[_Trade]
+
+
+class _Ticker(msgspec.Struct, gc=False):
+    product_id: str
+    best_bid: str | None = None
+    best_bid_quantity: str | None = None
+    best_ask: str | None = None
+    best_ask_quantity: str | None = None
+
+
+class _TickerEvent(msgspec.Struct):
+    tickers: list[_Ticker]
+
+
+class _SubscriptionsEvent(msgspec.Struct):
+    subscriptions: dict[str, list[str]]
+
+
+class AdvancedMapper:
+    """See ``kit.mapper.Mapper``. ``symbols`` maps ``BTC-USD`` to ``BTC/USD``."""
+
+    def __init__(self, symbols: dict[str, str]) -> None:
+        self.tally = Tally()
+        self._markets = markets(symbols, "coinbase")
+        self._trade_ids = {product_id: TradeIds() for product_id in symbols}
+        self._sequence: int | None = None
+        self._envelope = msgspec.json.Decoder(_Envelope).decode
+        self._trades = msgspec.json.Decoder(list[_TradesEvent]).decode
+        self._tickers = msgspec.json.Decoder(list[_TickerEvent]).decode
+        self._subscriptions = msgspec.json.Decoder(list[_SubscriptionsEvent]).decode
+
+    def start_connection(self) -> None:
+        self._sequence = None
+        for market in self._markets.values():
+            market.forget_quote()
+
+    def map(self, message: bytes, received_ns: int) -> Sequence[Output]:  # noqa: ARG002 - all that matters here is dated
+        envelope = self._envelope(message)
+        if envelope.type == "error":
+            return (Status("error", f"Coinbase: {envelope.message or envelope.reason or 'error without a message'}"),)
+        outputs = self._check_sequence(envelope.sequence_num)
+        channel = envelope.channel
+        if channel == "market_trades":
+            for trades_event in self._trades(envelope.events):
+                is_snapshot = trades_event.type == "snapshot"
+                for trade in reversed(trades_event.trades):
+                    outputs += self._on_trade(trade, is_snapshot)
+        elif channel == "ticker":
+            for ticker_event in self._tickers(envelope.events):
+                for ticker in ticker_event.tickers:
+                    outputs += self._on_ticker(ticker, envelope.timestamp)
+        elif channel == "heartbeats":
+            outputs.append(Heartbeat())
+        elif channel == "subscriptions":
+            names = {name for event in self._subscriptions(envelope.events) for name in event.subscriptions}
+            outputs.append(Status("subscribed", ", ".join(sorted(names)) or "nothing"))
+        else:
+            self.tally.ignored[channel or envelope.type or "other"] += 1
+        return outputs
+
+    def time_of(self, message: bytes) -> int | None:
+        return iso_ns(self._envelope(message).timestamp)
+
+    def _check_sequence(self, number: int | None) -> list[Output]:
+        if number is None:
+            return []
+        last, self._sequence = self._sequence, number
+        if last is None or number == last + 1 or number == 0:  # zero: in a recording, the next connection
+            return []
+        self.tally.gaps += 1
+        if number <= last:
+            return [Status("gap", f"out of order: message {number} after {last}; {self.tally.gaps} gaps so far")]
+        missing = number - last - 1
+        self.tally.lost += missing
+        so_far = f"{self.tally.lost} lost in {self.tally.gaps} gaps so far"
+        return [Status("gap", f"{missing} lost before message {number}; {so_far}")]
+
+    def _on_trade(self, trade: _Trade, is_snapshot: bool) -> list[Output]:
+        market = self._markets.get(trade.product_id)
+        if market is None:
+            return self.tally.count_unmapped(trade.product_id)
+        trade_ids, number = self._trade_ids[trade.product_id], int(trade.trade_id)
+        is_news = not is_snapshot or trade_ids.is_later(number)
+        if not trade_ids.add(number) or not is_news:
+            self.tally.ignored["trades of the past"] += 1
+            return []
+        side = TAKER_SIDE.get(trade.side)
+        return [
+            market.trade(price=trade.price, volume=trade.size, side=side, trade_id=trade.trade_id, ts=trade.time)
+        ]
+
+    def _on_ticker(self, ticker: _Ticker, timestamp: str) -> list[Output]:
+        market = self._markets.get(ticker.product_id)
+        if market is None:
+            return self.tally.count_unmapped(ticker.product_id)
+        if not ticker.best_bid and not ticker.best_ask:
+            self.tally.ignored["ticker without a quote"] += 1
+            return []
+        market.set_quote(ticker.best_bid, ticker.best_bid_quantity, ticker.best_ask, ticker.best_ask_quantity)
+        return [market.quote(ts=timestamp, quote_time="envelope")]
+
+
+def endpoint(product_ids: Sequence[str], *, url: str | None, idle_s: float | None) -> Endpoint:
+    products = list(product_ids)
+    requests = [{"type": "subscribe", "product_ids": products, "channel": channel} for channel in _CHANNELS]
+    return Endpoint(
+        url=url or URL,
+        requests=[json.dumps(request) for request in requests],
+        request_spacing_s=_REQUEST_SPACING_S,
+        idle_s=idle_s or IDLE_S,
+    )

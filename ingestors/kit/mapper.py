@@ -1,0 +1,72 @@
+"""The contract between the kit and a venue: a mapper without input or output, and where to connect.
+
+Semantics that every mapper keeps, after the written guidelines of the tardis.dev normalisers:
+
+* Map a member only when the venue's has the same meaning. ``side`` is the aggressor's: invert a maker's side.
+* Never convert a number: prices, sizes, ids and times are passed on as the venue wrote them.
+* ``ts`` is the venue's time of the event. Only where the venue gives none is it ours, and then the tick says so.
+* What the venue repeats from the past on subscribing (snapshots, last trades) is not news: it is passed on only when it lies
+  after the last trade seen, that is after a reconnect. ``trade_ids`` keeps account.
+* Each trade is told once. Messages of channels and symbols that nobody asked for are counted, not guessed at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from .outputs import Output
+from .tally import Tally
+
+__all__ = ["Endpoint", "Feed", "Mapper"]
+
+
+class Mapper(Protocol):
+    """Turns a venue's messages into ticks. Holds the state that this needs and does no input or output."""
+
+    tally: Tally
+
+    def start_connection(self) -> None:
+        """A new connection begins: forget what belonged to the last one, remember which trades were told."""
+
+    def map(self, message: bytes, received_ns: int) -> Sequence[Output]:
+        """What one message says, in the order in which it happened.
+
+        Args:
+            message: The text of one WebSocket message, UTF-8.
+            received_ns: When it arrived, in UTC nanoseconds since the epoch; in a replay, when the recorder received it.
+
+        Raises:
+            msgspec.MsgspecError: The message is not what the venue documents. It is counted and reported.
+        """
+
+    def time_of(self, message: bytes) -> int | None:
+        """The venue's time in a message, in UTC nanoseconds since the epoch; None when it tells none. It is the pace of a replay
+        without receive times.
+
+        Raises:
+            msgspec.MsgspecError: As for ``map``.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """Where and how to connect."""
+
+    url: str
+    requests: Sequence[str]
+    """Messages to send after each connect, in order."""
+    request_spacing_s: float = 0.0
+    """Pause between two of them, for the venue's rate limit."""
+    idle_s: float
+    """Without a message for so long, connect again. Choose by the venue's heartbeats."""
+    max_message_bytes: int = 4 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feed:
+    """A mapper and the endpoint whose messages it understands."""
+
+    mapper: Mapper
+    endpoint: Endpoint

@@ -1,0 +1,61 @@
+"""What a mapper returns: the lines of the ingestor protocol as types, and one order to the connection."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+__all__ = ["Heartbeat", "Output", "Reconnect", "Status", "Tick"]
+
+
+class Tick(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True, gc=False):
+    """A trade, with the best bid and ask last known, or a quote alone. Members that are None are left out of the line.
+
+    Prices and sizes are the venue's own text, never converted. A venue that has more to tell makes a subclass; ``market``
+    makes the usual ones.
+    """
+
+    symbol: str
+    """``BASE/QUOTE``."""
+    exchange: str
+    price: str | None = None
+    volume: str | None = None
+    side: str | None = None
+    """The aggressor's: ``buy`` or ``sell``."""
+    trade_id: int | str | None = None
+    bid_price: str | None = None
+    bid_volume: str | None = None
+    ask_price: str | None = None
+    ask_volume: str | None = None
+    ts: int | str
+    """The venue's time of the event in the venue's own form; see ``quote_time``."""
+    raw_symbol: str
+    """The venue's own name of the symbol."""
+    quote_time: str | None = None
+    """Where ``ts`` of a quote comes from when the venue does not date the quote itself: ``local`` (our receive time) or
+    ``envelope`` (the time at which the venue sent the message)."""
+    first_trade_id: int | None = None
+    """Of a tick that joins several trades; ``trade_id`` then is the identity of the whole."""
+    last_trade_id: int | None = None
+
+
+class Status(msgspec.Struct, tag_field="type", tag="status", frozen=True):
+    """For the operators. States in use: connecting, connected, subscribed, reconnecting, error, gap, unmapped, replaying,
+    finished."""
+
+    state: str
+    detail: str
+
+
+class Heartbeat(msgspec.Struct, tag_field="type", tag="heartbeat", frozen=True):
+    """The venue says that it is alive. The pipeline lets one a second through."""
+
+
+class Reconnect(msgspec.Struct, frozen=True):
+    """Not a line: the venue is about to close this connection, open another one now."""
+
+    reason: str
+
+
+Output: TypeAlias = Tick | Status | Heartbeat | Reconnect

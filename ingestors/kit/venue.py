@@ -1,0 +1,144 @@
+"""A venue as data, and the program that it makes: options, exit codes, live or replay."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .exits import DONE, MISCONFIGURED, IngestorParser, MisconfiguredError, complain, refuse_in_production
+from .lines import LineWriter, OutputClosedError
+from .live import run_live
+from .mapper import Feed
+from .recording import Recording
+from .replay import Pace, replay
+from .stopping import Stopped, StopSignals
+from .symbols import Listing, parse_symbols, read_listing_file, resolve
+
+__all__ = ["Options", "Venue", "run"]
+
+
+class Options(argparse.Namespace):
+    """The command line, checked. A venue's own options are attributes of it too."""
+
+    symbols: list[str]
+    listing: Path | None
+    replay: Path | None
+    speed: float | None
+    loop: bool
+    url: str | None
+    idle_s: float | None
+
+
+def _no_options(_parser: argparse.ArgumentParser) -> None:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Venue:
+    """All that is particular to a venue."""
+
+    name: str
+    """The module's name."""
+    summary: str
+    examples: str
+    native_name: Callable[[str, str], str]
+    """The venue's name of a pair, from its base and quote."""
+    read_listing: Callable[[bytes], Listing]
+    """Read the body of the venue's REST listing. Raises msgspec.MsgspecError when it is something else."""
+    open_feed: Callable[[Options, dict[str, str]], Feed]
+    """Make a new feed for the mapped symbols (the venue's name -> ``BASE/QUOTE``). Raises MisconfiguredError."""
+    add_options: Callable[[argparse.ArgumentParser], None] = _no_options
+
+
+def run(venue: Venue, arguments: Sequence[str] | None = None) -> int:
+    """The whole program of a venue ingestor; returns its exit code."""
+    options = _parser(venue).parse_args(arguments, namespace=Options())
+    writer = LineWriter()
+    stop = StopSignals(writer)
+    stop.install()
+    try:
+        _stream(venue, options, writer, stop)
+    except MisconfiguredError as error:
+        complain(f"{venue.name}: error: {error}")
+        return MISCONFIGURED
+    except (Stopped, OutputClosedError):
+        pass
+    return DONE
+
+
+def _stream(venue: Venue, options: Options, writer: LineWriter, stop: StopSignals) -> None:
+    listing = read_listing_file(options.listing, venue.read_listing) if options.listing else None
+    symbols = resolve(options.symbols, listing, venue.native_name)
+    if options.replay is not None:
+        refuse_in_production("a replay")
+        _replay(venue, options, symbols, Recording(options.replay), writer)
+        return
+    if options.loop or options.speed != 1.0:
+        raise MisconfiguredError("--speed and --loop are for --replay")
+    if not options.symbols:
+        raise MisconfiguredError("--symbols is needed: name what to subscribe to")
+    run_live(venue.open_feed(options, symbols), writer, stop)
+
+
+def _replay(venue: Venue, options: Options, symbols: dict[str, str], recording: Recording, writer: LineWriter) -> None:
+    pace_text = "no pacing" if options.speed is None else f"speed {options.speed:g}"
+    writer.status("replaying", f"{recording.path.name}, {pace_text}")
+    while True:
+        mapper = venue.open_feed(options, symbols).mapper
+        tally = replay(recording, mapper, writer, Pace(speed=options.speed)).tally
+        writer.status("finished", tally.summary())
+        if not options.loop:
+            return
+        if not tally.trades + tally.quotes:
+            raise MisconfiguredError(f"--loop: {recording.path} holds nothing for these symbols: {tally.summary()}")
+
+
+def _parser(venue: Venue) -> argparse.ArgumentParser:
+    parser = IngestorParser(prog=f"finstream_ingestors.{venue.name}", description=venue.summary, examples=venue.examples)
+    parser.add_argument(
+        "--symbols", type=_symbols, default=[], metavar="BASE/QUOTE,…",
+        help="what to subscribe to, like BTC/USDT,ETH/USDT; in a replay, what to pass on",
+    )
+    parser.add_argument(
+        "--listing", type=Path, metavar="FILE",
+        help="the venue's REST listing of its symbols, JSON or JSON.gz: checks --symbols, and maps a replay without them",
+    )
+    parser.add_argument("--url", help="connect here instead of the venue's own address")
+    parser.add_argument(
+        "--idle-s", type=_positive, metavar="SECONDS", help="connect again when the venue is silent for so long (default: by venue)"
+    )
+    recordings = parser.add_argument_group("replay (refused in mode production)")
+    recordings.add_argument(
+        "--replay", type=Path, metavar="FILE",
+        help="recorded messages, one a line (also .gz), instead of the venue; receive times from FILE's .recv.txt neighbour",
+    )
+    recordings.add_argument(
+        "--speed", type=_speed, default=1.0, metavar="N|max", help="N times the original pace; max: do not wait (default 1)"
+    )
+    recordings.add_argument("--loop", action="store_true", help="begin again at the end, for ever")
+    venue.add_options(parser)
+    return parser
+
+
+def _symbols(text: str) -> list[str]:
+    try:
+        return parse_symbols(text)
+    except MisconfiguredError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("--symbols: ")) from None
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return value
+
+
+def _speed(text: str) -> float | None:
+    return None if text == "max" else _positive(text)
