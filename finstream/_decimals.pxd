@@ -6,7 +6,7 @@ already stands in the line; then it is only pointed at.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from finstream._json cimport text, is_digit, likely, DECIMAL_OUT_OF_RANGE, INVALID_DECIMAL
+from finstream._json cimport copy_short, eight_digits, text, is_digit, likely, unlikely, DECIMAL_OUT_OF_RANGE, INVALID_DECIMAL
 
 cdef extern from *:
     """
@@ -135,15 +135,10 @@ cdef inline text parse_any_decimal(text p, Decimal* out, int* why) noexcept nogi
     return p
 
 
-cdef inline text parse_decimal(text p, Decimal* out, int* why) noexcept nogil:
-    """Read the number at ``p``.
-
-    Returns where it ends; NULL with INVALID_DECIMAL if there is none. ``why`` becomes DECIMAL_OUT_OF_RANGE for a number that does
-    not fit, else it is left alone.
-    """
+cdef inline text parse_long_decimal(text p, Decimal* out, int* why) noexcept nogil:
+    """The same digit by digit, for up to 19 of them."""
     cdef text start = p, digits, point
     cdef uint64_t mantissa = 0
-    cdef int zeros = 0, scale
     cdef bint negative = p[0] == 0x2d
     if negative:
         p += 1
@@ -166,26 +161,57 @@ cdef inline text parse_decimal(text p, Decimal* out, int* why) noexcept nogil:
         if p == point + 1:
             why[0] = INVALID_DECIMAL
             return NULL
-        while p[-1 - zeros] == 0x30:
-            zeros += 1
     if p[0] | 0x20 == 0x65 or p - digits - (p > point) > 19:  # 19 digits fit 64 bits
         return parse_any_decimal(start, out, why)
-    scale = 0
-    out.length = <int> (point - digits)
-    if p > point:
-        scale = <int> (p - point) - 1 - zeros
-        mantissa //= POWER_OF_TEN[zeros]
-        if scale:
-            out.length += 1 + scale
-    out.low = mantissa
-    out.high = 0
-    out.scale = <uint8_t> scale
-    out.negative = negative and mantissa != 0
-    out.canonical = digits
-    if out.negative:
+    finish_decimal(out, mantissa, digits, point, p)
+    if negative and mantissa:
+        out.negative = True
         out.canonical = start
         out.length += 1
     return p
+
+
+cdef inline void finish_decimal(Decimal* out, uint64_t mantissa, text digits, text point, text stop) noexcept nogil:
+    """A plain number from ``digits`` to ``stop``, its point at ``point`` if that is before ``stop``: drop trailing zeros."""
+    cdef int zeros = 0, scale = 0
+    out.length = <int> (stop - digits)
+    if stop > point:
+        scale = <int> (stop - point) - 1
+        if unlikely((stop - 1)[0] == 0x30):
+            while (stop - 1 - zeros)[0] == 0x30:
+                zeros += 1
+            mantissa //= POWER_OF_TEN[zeros]
+            scale -= zeros
+            out.length -= zeros + (scale == 0)
+    out.low = mantissa
+    out.high = 0
+    out.scale = <uint8_t> scale
+    out.negative = False
+    out.canonical = digits
+
+
+cdef inline text parse_decimal(text p, Decimal* out, int* why) noexcept nogil:
+    """Read the number at ``p``.
+
+    Returns where it ends; NULL with INVALID_DECIMAL if there is none. ``why`` becomes DECIMAL_OUT_OF_RANGE for a number that does
+    not fit, else it is left alone.
+    """
+    cdef uint64_t whole, fraction
+    cdef text point
+    cdef int count = eight_digits(p, &whole), more
+    if unlikely(count == 0 or count == 8 or (p[0] == 0x30 and count > 1)):
+        return parse_long_decimal(p, out, why)
+    point = p + count
+    if point[0] == 0x2e:
+        more = eight_digits(point + 1, &fraction)
+        if unlikely(more == 0 or more == 8 or point[1 + more] | 0x20 == 0x65):
+            return parse_long_decimal(p, out, why)
+        finish_decimal(out, whole * POWER_OF_TEN[more] + fraction, p, point, point + 1 + more)
+        return point + 1 + more
+    if unlikely(point[0] | 0x20 == 0x65):
+        return parse_long_decimal(p, out, why)
+    finish_decimal(out, whole, p, point, point)
+    return point
 
 
 cdef inline bint decimal_is_zero(const Decimal* d) noexcept nogil:

@@ -25,6 +25,8 @@ from libc.string cimport memchr, memcmp, memcpy, memmove, memset
 from posix.unistd cimport close, read, write
 
 from finstream._arena cimport *
+from finstream._assets cimport *
+from finstream._events cimport *
 from finstream._frames cimport *
 from finstream._json cimport *
 from finstream._outboxes cimport *
@@ -86,7 +88,6 @@ cdef enum:
     READ_BYTES = 1 << 17            # one read of a source
     OUT_BYTES = 1 << 19             # of encoded messages, then the batch is sent early
     EVENTS_AT_ONCE = 256            # of epoll
-    MAX_SYMBOLS = 65536             # of an asset; further ones are passed on, but neither counted nor subscribable
     SAMPLE_BYTES = 1024             # kept of a line that is too long
     CHUNKS_AT_ONCE = 64             # sent in one system call
     BLOCK = 4096                    # what stdio buffers are multiples of
@@ -97,61 +98,7 @@ cdef enum:
     OUTBOX_BIT = 1
     SLOT_BITS = 24
 
-cdef enum EventKind:
-    SOURCE_ENDED, SOURCE_OVERFLOWED, BLOCK_BUFFERED, LINE_REJECTED, STATUS_LINE, OUTBOX_CLOSED
-
-cdef enum CloseReason:
-    SLOW_CONSUMER_BYTES, SLOW_CONSUMER_AGE, CONNECTION_LOST
-
 _CLOSE_REASONS = ("slow_consumer_bytes", "slow_consumer_age", "connection_lost")
-
-cdef struct Symbol:
-    Symbol* next                    # in its bucket
-    uint32_t hash
-    int length
-    uint8_t[MAX_SYMBOL] name
-    uint64_t ticks
-    int64_t lag
-    int64_t smoothed
-    int64_t last
-    Outbox** outboxes               # that take this symbol and not the whole asset
-    int outbox_count
-    int outbox_room
-
-cdef struct Asset:
-    int id
-    uint8_t[MAX_SYMBOL + 1] name
-    int name_length
-    Label label
-    int64_t future                  # ns; negative: unbounded
-    int64_t max_age
-    uint64_t seq
-    uint64_t ticks
-    uint64_t opaque
-    uint64_t heartbeats
-    uint64_t statuses
-    uint64_t lines
-    uint64_t bytes
-    uint64_t reads
-    int64_t last
-    uint64_t[REASONS] rejected
-    Racer racer
-    Outbox** outboxes               # that take the whole asset
-    int outbox_count
-    int outbox_room
-    int line_outboxes               # with any topic of it and framing by lines
-    Symbol** buckets
-    int bucket_count
-    int symbol_count
-    # The messages of this batch that are not handed to the whole-asset outboxes yet:
-    int64_t run_start
-    int64_t run_start_lines
-    uint64_t run_messages
-
-cdef struct Subscription:
-    Asset* asset
-    Symbol* symbol                  # NULL: the whole asset
-    bint active                     # False: hidden behind a subscription of the whole asset
 
 cdef struct Source:
     int64_t handle
@@ -170,74 +117,11 @@ cdef struct Source:
     bint told_full
     bint told_block
 
-cdef struct Account:
-    # An outbox's figures, as told to Python.
-    uint64_t published
-    uint64_t delivered
-    uint64_t queued_messages
-    uint64_t killed
-    int64_t queued_bytes
-    int64_t oldest
-    uint64_t sent_bytes
-    int last_asset
-    uint64_t last_seq
 
-cdef struct Event:
-    int kind
-    int64_t handle
-    int asset
-    int reason
-    int error
-    int64_t number                  # a length, an age
-    int64_t time
-    int64_t text                    # offset into the events' text
-    int text_length
-    Account account
-
-cdef struct Events:
-    Event* items
-    int count
-    int room
-    uint8_t* text
-    int64_t text_length
-
-
-cdef inline bint add_outbox_to(Outbox*** list, int* count, int* room, Outbox* outbox) noexcept nogil:
-    cdef void* grown
-    if count[0] == room[0]:
-        grown = realloc(list[0], (room[0] * 2 + 4) * sizeof(Outbox*))
-        if grown == NULL:
-            return False
-        list[0] = <Outbox**> grown
-        room[0] = room[0] * 2 + 4
-    list[0][count[0]] = outbox
-    count[0] += 1
-    return True
-
-
-cdef inline void remove_outbox_from(Outbox** list, int* count, Outbox* outbox) noexcept nogil:
-    cdef int i
-    for i in range(count[0]):
-        if list[i] == outbox:
-            count[0] -= 1
-            list[i] = list[count[0]]
-            return
-
-
-cdef inline uint32_t hash_symbol(text p, int length) noexcept nogil:
-    cdef uint64_t hash = <uint64_t> length, word = 0
-    cdef int left = length
-    while left >= 8:
-        memcpy(&word, p, 8)
-        hash = (hash ^ word) * 0x9e3779b97f4a7c15ull
-        hash ^= hash >> 29
-        p += 8
-        left -= 8
-    if left:
-        word = 0
-        memcpy(&word, p, left)
-        hash = (hash ^ word) * 0x9e3779b97f4a7c15ull
-    return <uint32_t> (hash >> 32)
+cdef inline int64_t to_ns(int64_t ms) noexcept nogil:
+    """A bound in ms as one in ns; negative is none, and so is what lies beyond three centuries."""
+    cdef int64_t unbounded = <int64_t> 9000000000 * 1000
+    return ms * 1000000 if 0 <= ms <= unbounded else -1
 
 
 @cython.final
@@ -253,7 +137,6 @@ cdef class NativePump:
     cdef bint simulated
     cdef bint encode_always
     cdef int max_line
-    cdef int64_t event_bytes
 
     cdef Parser parser
     cdef Line line
@@ -286,7 +169,6 @@ cdef class NativePump:
     cdef uint64_t sends
     cdef uint64_t partial_sends
     cdef uint64_t delivered_before  # by outboxes that are gone
-    cdef uint64_t events_dropped
 
     # --- birth and death ------------------------------------------------------------------------------------------------
 
@@ -298,7 +180,7 @@ cdef class NativePump:
         pthread_mutex_init(&self.gate, NULL)
         self.simulated = simulated
         self.max_line = line_bytes
-        self.event_bytes = event_bytes
+        self.events.text_room = self.taken.text_room = event_bytes
         self.parser.members = <Member*> malloc(MAX_MEMBERS * sizeof(Member))
         self.parser.names = <uint64_t*> calloc(NAME_SLOTS, sizeof(uint64_t))
         self.parser.scratch = <uint8_t*> calloc(2 * MAX_LINE + PADDING, 1)
@@ -320,7 +202,7 @@ cdef class NativePump:
             self.parser.zone.offsets[i] = offset
         self.epoll = epoll_create1(EPOLL_CLOEXEC)
         self.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
-        self.event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
+        self.event_fd = self.events.fd = self.taken.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
         if self.epoll < 0 or self.wake_fd < 0 or self.event_fd < 0:
             raise OSError(errno, "the pump needs three more file descriptors")
         epoll_change(self.epoll, EPOLL_CTL_ADD, self.wake_fd, EPOLLIN, 0)
@@ -525,7 +407,7 @@ cdef class NativePump:
             observe(&asset.racer, lag, received)
             if asset.racer.races:
                 settle(&self.ranking, &asset.racer)
-            symbol = self.find_symbol(asset, self.line.symbol.start, self.line.symbol.length, True)
+            symbol = find_symbol(asset, self.line.symbol.start, self.line.symbol.length, True)
             if likely(symbol != NULL):
                 symbol.smoothed = symbol.smoothed + ((lag - symbol.smoothed) >> SMOOTHING) if symbol.ticks else lag
                 symbol.ticks += 1
@@ -538,11 +420,11 @@ cdef class NativePump:
             asset.opaque += 1
             symbol = NULL
             if self.line.present & (1 << SYMBOL):
-                symbol = self.find_symbol(asset, self.line.symbol.start, self.line.symbol.length, False)
+                symbol = find_symbol(asset, self.line.symbol.start, self.line.symbol.length, False)
             self.publish(asset, symbol, end - p, received)
         elif kind == STATUS:
             asset.statuses += 1
-            self.tell_line(STATUS_LINE, asset, 0, p, end - p, end - p, received)
+            tell_line(&self.events, STATUS_LINE, asset.id, 0, p, end - p, end - p, received)
         else:
             asset.heartbeats += 1
 
@@ -553,7 +435,7 @@ cdef class NativePump:
         if source.rest_length:
             self.refuse(source.asset, UNTERMINATED_LINE, source.rest, source.rest_length, received)
             source.rest_length = 0
-        event = self.tell(SOURCE_ENDED)
+        event = tell(&self.events, SOURCE_ENDED)
         if event != NULL:
             event.handle = source.handle
             event.asset = source.asset.id
@@ -572,7 +454,7 @@ cdef class NativePump:
         source.block_reads += 1
         if source.block_reads > BLOCK_READS and now - source.block_since > BLOCK_PERIOD and not source.told_block:
             source.told_block = True
-            event = self.tell(BLOCK_BUFFERED)
+            event = tell(&self.events, BLOCK_BUFFERED)
             if event != NULL:
                 event.handle = source.handle
                 event.asset = source.asset.id
@@ -590,53 +472,10 @@ cdef class NativePump:
             source.full_since = now
         elif source.full_limit >= 0 and now - source.full_since > source.full_limit and not source.told_full:
             source.told_full = True
-            event = self.tell(SOURCE_OVERFLOWED)
+            event = tell(&self.events, SOURCE_OVERFLOWED)
             if event != NULL:
                 event.handle = source.handle
                 event.asset = source.asset.id
-
-    # --- symbols --------------------------------------------------------------------------------------------------------
-
-    cdef Symbol* find_symbol(self, Asset* asset, text name, int length, bint create) noexcept nogil:
-        cdef uint32_t hash = hash_symbol(name, length)
-        cdef Symbol* symbol
-        if likely(asset.bucket_count):
-            symbol = asset.buckets[hash & <uint32_t> (asset.bucket_count - 1)]
-            while symbol != NULL:
-                if symbol.hash == hash and symbol.length == length and memcmp(symbol.name, name, length) == 0:
-                    return symbol
-                symbol = symbol.next
-        if not create or asset.symbol_count >= MAX_SYMBOLS:
-            return NULL
-        if asset.symbol_count >= asset.bucket_count and not self.grow_symbols(asset):
-            return NULL
-        symbol = <Symbol*> calloc(1, sizeof(Symbol))
-        if symbol == NULL:
-            return NULL
-        symbol.hash = hash
-        symbol.length = length
-        memcpy(symbol.name, name, length)
-        symbol.next = asset.buckets[hash & <uint32_t> (asset.bucket_count - 1)]
-        asset.buckets[hash & <uint32_t> (asset.bucket_count - 1)] = symbol
-        asset.symbol_count += 1
-        return symbol
-
-    cdef bint grow_symbols(self, Asset* asset) noexcept nogil:
-        cdef int count = asset.bucket_count * 2 if asset.bucket_count else 16, i
-        cdef Symbol** buckets = <Symbol**> calloc(count, sizeof(Symbol*))
-        cdef Symbol* symbol
-        if buckets == NULL:
-            return False
-        for i in range(asset.bucket_count):
-            while asset.buckets[i] != NULL:
-                symbol = asset.buckets[i]
-                asset.buckets[i] = symbol.next
-                symbol.next = buckets[symbol.hash & <uint32_t> (count - 1)]
-                buckets[symbol.hash & <uint32_t> (count - 1)] = symbol
-        free(asset.buckets)
-        asset.buckets = buckets
-        asset.bucket_count = count
-        return True
 
     # --- out ------------------------------------------------------------------------------------------------------------
 
@@ -818,7 +657,7 @@ cdef class NativePump:
 
     cdef void give_up(self, Outbox* outbox, int reason, int error) noexcept nogil:
         """Let an outbox go, with a receipt. The descriptor stays open until Python has closed it."""
-        cdef Event* event = self.tell(OUTBOX_CLOSED)
+        cdef Event* event = tell(&self.events, OUTBOX_CLOSED)
         cdef int i
         settle_accounts(outbox)
         if event != NULL:
@@ -832,7 +671,7 @@ cdef class NativePump:
         outbox.slice_count = 0
         drop_queue(outbox)
         self.stop_waiting(outbox)
-        self.drop_subscriptions(outbox)
+        drop_subscriptions(outbox)
         outbox.dead = outbox.closed = True
         if event != NULL:
             self.take_account(outbox, &event.account)
@@ -860,124 +699,6 @@ cdef class NativePump:
         free(outbox.subscriptions)
         free(outbox)
 
-    # --- subscriptions --------------------------------------------------------------------------------------------------
-
-    cdef int find_subscription(self, Outbox* outbox, Asset* asset, Symbol* symbol) noexcept nogil:
-        cdef Subscription* list = <Subscription*> outbox.subscriptions
-        cdef int i
-        for i in range(outbox.subscription_count):
-            if list[i].asset == asset and list[i].symbol == symbol:
-                return i
-        return -1
-
-    cdef bint activate(self, Outbox* outbox, Subscription* subscription) noexcept nogil:
-        cdef Asset* asset = subscription.asset
-        cdef Symbol* symbol = subscription.symbol
-        if symbol == NULL:
-            subscription.active = add_outbox_to(&asset.outboxes, &asset.outbox_count, &asset.outbox_room, outbox)
-        else:
-            subscription.active = add_outbox_to(&symbol.outboxes, &symbol.outbox_count, &symbol.outbox_room, outbox)
-        return subscription.active
-
-    cdef void deactivate(self, Outbox* outbox, Subscription* subscription) noexcept nogil:
-        if not subscription.active:
-            return
-        subscription.active = False
-        if subscription.symbol == NULL:
-            remove_outbox_from(subscription.asset.outboxes, &subscription.asset.outbox_count, outbox)
-        else:
-            remove_outbox_from(subscription.symbol.outboxes, &subscription.symbol.outbox_count, outbox)
-
-    cdef bint start_subscription(self, Outbox* outbox, Asset* asset, Symbol* symbol) noexcept nogil:
-        cdef Subscription* list
-        cdef bint hidden
-        cdef int i
-        cdef void* grown
-        if outbox.subscription_count == outbox.subscription_room:
-            grown = realloc(outbox.subscriptions, (outbox.subscription_room * 2 + 1) * sizeof(Subscription))
-            if grown == NULL:
-                return False
-            outbox.subscriptions = grown
-            outbox.subscription_room = outbox.subscription_room * 2 + 1
-        list = <Subscription*> outbox.subscriptions
-        hidden = symbol != NULL and self.find_subscription(outbox, asset, NULL) >= 0
-        i = outbox.subscription_count
-        list[i].asset = asset
-        list[i].symbol = symbol
-        list[i].active = False
-        if not hidden and not self.activate(outbox, &list[i]):
-            return False
-        outbox.subscription_count += 1
-        asset.line_outboxes += outbox.lines
-        if symbol == NULL:  # from now on the whole asset's run brings the symbols, too
-            for i in range(outbox.subscription_count):
-                if list[i].asset == asset and list[i].symbol != NULL:
-                    self.deactivate(outbox, &list[i])
-        return True
-
-    cdef void end_subscription(self, Outbox* outbox, int index) noexcept nogil:
-        cdef Subscription* list = <Subscription*> outbox.subscriptions
-        cdef Asset* asset = list[index].asset
-        cdef bint whole = list[index].symbol == NULL
-        cdef int i
-        self.deactivate(outbox, &list[index])
-        asset.line_outboxes -= outbox.lines
-        outbox.subscription_count -= 1
-        list[index] = list[outbox.subscription_count]
-        if whole:
-            for i in range(outbox.subscription_count):
-                if list[i].asset == asset:
-                    self.activate(outbox, &list[i])
-
-    cdef void drop_subscriptions(self, Outbox* outbox) noexcept nogil:
-        cdef Subscription* list = <Subscription*> outbox.subscriptions
-        cdef int i
-        for i in range(outbox.subscription_count):
-            self.deactivate(outbox, &list[i])
-            list[i].asset.line_outboxes -= outbox.lines
-        outbox.subscription_count = 0
-
-    # --- events ---------------------------------------------------------------------------------------------------------
-
-    cdef Event* tell(self, int kind) noexcept nogil:
-        """A new event, zeroed but for its kind; NULL when there is no memory for it."""
-        cdef Events* events = &self.events
-        cdef void* grown
-        cdef uint64_t one = 1
-        if events.count == events.room:
-            grown = realloc(events.items, (events.room * 2 + 16) * sizeof(Event))
-            if grown == NULL:
-                self.events_dropped += 1
-                return NULL
-            events.items = <Event*> grown
-            events.room = events.room * 2 + 16
-        if events.count == 0:
-            write(self.event_fd, &one, 8)
-        events.count += 1
-        memset(&events.items[events.count - 1], 0, sizeof(Event))
-        events.items[events.count - 1].kind = kind
-        return &events.items[events.count - 1]
-
-    cdef void tell_line(
-        self, int kind, Asset* asset, int reason, const uint8_t* p, int64_t keep, int64_t length, int64_t received
-    ) noexcept nogil:
-        """Tell of a line, unless the control plane is so far behind that its share of memory is used up."""
-        cdef Event* event
-        if self.events.text_length + keep > self.event_bytes or self.events.count >= 1 << 16:
-            self.events_dropped += 1
-            return
-        event = self.tell(kind)
-        if event == NULL:
-            return
-        memcpy(self.events.text + self.events.text_length, p, keep)
-        event.asset = asset.id
-        event.reason = reason
-        event.number = length
-        event.time = received
-        event.text = self.events.text_length
-        event.text_length = <int> keep
-        self.events.text_length += keep
-
     cdef void refuse(self, Asset* asset, int reason, const uint8_t* p, int64_t length, int64_t received) noexcept nogil:
         asset.rejected[reason] += 1
         if reason == LINE_TOO_LONG:
@@ -987,8 +708,8 @@ cdef class NativePump:
         elif reason == UNTERMINATED_LINE:
             self.lines += 1
             asset.lines += 1
-        self.tell_line(
-            LINE_REJECTED, asset, reason, p, SAMPLE_BYTES if reason == LINE_TOO_LONG and length > SAMPLE_BYTES else length,
+        tell_line(
+            &self.events, LINE_REJECTED, asset.id, reason, p, SAMPLE_BYTES if reason == LINE_TOO_LONG and length > SAMPLE_BYTES else length,
             length, received)
 
     # --- what the control plane calls ------------------------------------------------------------------------------------
@@ -1042,8 +763,8 @@ cdef class NativePump:
             make_label(&asset.label, name, length, self.simulated)
             self.assets[self.asset_count] = asset
             self.asset_count += 1
-        asset.future = future_ms * 1000000 if future_ms >= 0 else -1
-        asset.max_age = max_age_ms * 1000000 if max_age_ms >= 0 else -1
+        asset.future = to_ns(future_ms)
+        asset.max_age = to_ns(max_age_ms)
         if in_arena and not asset.racer.races:
             enter(&self.ranking, &asset.racer)
         elif not in_arena and asset.racer.races:
@@ -1097,7 +818,7 @@ cdef class NativePump:
         source.handle = self.serial << (SLOT_BITS + 1) | slot << 1
         source.fd = fd
         source.asset = asset
-        source.full_limit = full_ms * 1000000 if full_ms >= 0 else -1
+        source.full_limit = to_ns(full_ms)
         source.capacity = capacity
         if epoll_change(self.epoll, EPOLL_CTL_ADD, fd, EPOLLIN, source.handle) < 0:
             free(source)
@@ -1157,7 +878,7 @@ cdef class NativePump:
         outbox.fd = fd
         outbox.lines = lines
         outbox.max_bytes = max_bytes
-        outbox.max_age = max_age_ms * 1000000 if max_age_ms >= 0 else -1
+        outbox.max_age = to_ns(max_age_ms)
         outbox.last_asset = -1
         self.outboxes[slot] = outbox
         self.outbox_count += 1
@@ -1170,7 +891,7 @@ cdef class NativePump:
         outbox = self.find_outbox(handle)
         if outbox != NULL:
             self.stop_waiting(outbox)
-            self.drop_subscriptions(outbox)
+            drop_subscriptions(outbox)
             drop_queue(outbox)
             self.take_account(outbox, &account)
             self.delivered_before += outbox.delivered
@@ -1213,7 +934,7 @@ cdef class NativePump:
                 return False
         if final:
             outbox.closed = True
-            self.drop_subscriptions(outbox)
+            drop_subscriptions(outbox)
         return True
 
     cdef void wake(self) noexcept nogil:
@@ -1241,12 +962,12 @@ cdef class NativePump:
         if outbox == NULL or outbox.closed or asset == NULL:
             return 0
         if length >= 0:
-            symbol = self.find_symbol(asset, name, length, True)
+            symbol = find_symbol(asset, name, length, True)
             if symbol == NULL:
                 return -1
-        if self.find_subscription(outbox, asset, symbol) >= 0:
+        if find_subscription(outbox, asset, symbol) >= 0:
             return 0
-        return 1 if self.start_subscription(outbox, asset, symbol) else -1
+        return 1 if start_subscription(outbox, asset, symbol) else -1
 
     def unsubscribe(self, int64_t handle, int id, bytes symbol):
         cdef uint8_t[MAX_SYMBOL] name
@@ -1268,13 +989,13 @@ cdef class NativePump:
         if outbox == NULL or asset == NULL:
             return False
         if length >= 0:
-            symbol = self.find_symbol(asset, name, length, False)
+            symbol = find_symbol(asset, name, length, False)
             if symbol == NULL:
                 return False
-        index = self.find_subscription(outbox, asset, symbol)
+        index = find_subscription(outbox, asset, symbol)
         if index < 0:
             return False
-        self.end_subscription(outbox, index)
+        end_subscription(outbox, index)
         return True
 
     def broadcast(self, int id, bytes payload):
@@ -1324,11 +1045,12 @@ cdef class NativePump:
         read(self.event_fd, &count, 8)
         self.acquire()
         swap = self.taken
+        swap.dropped = self.events.dropped
         self.taken = self.events
         self.events = swap
         self.events.count = 0
         self.events.text_length = 0
-        dropped = self.events_dropped
+        dropped = self.events.dropped
         self.release()
         for i in range(self.taken.count):
             event = &self.taken.items[i]
@@ -1472,7 +1194,7 @@ cdef class NativePump:
         lines = self.lines
         sends = self.sends
         partial = self.partial_sends
-        dropped = self.events_dropped
+        dropped = self.events.dropped
         sources = self.source_count
         outboxes = self.outbox_count
         self.release()

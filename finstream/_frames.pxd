@@ -7,7 +7,7 @@ frame, and the payload alone for consumers of lines, are both one piece of memor
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
-from finstream._json cimport text
+from finstream._json cimport copy_short, likely, text
 from finstream._decimals cimport Decimal, format_decimal
 from finstream._ticks cimport *
 
@@ -42,19 +42,37 @@ cdef extern from *:
       memcpy(o, b + n, (size_t)(20 - n));
       return o + 20 - n;
     }
+    static inline void fs_put_eight(unsigned char *o, uint32_t v) {
+      uint32_t high = v / 10000, low = v % 10000;
+      memcpy(o, FS_PAIRS + 2 * (high / 100), 2); memcpy(o + 2, FS_PAIRS + 2 * (high % 100), 2);
+      memcpy(o + 4, FS_PAIRS + 2 * (low / 100), 2); memcpy(o + 6, FS_PAIRS + 2 * (low % 100), 2);
+    }
+    /* What a time in microseconds has from 2001 to 2286. */
+    static inline unsigned char *fs_put_16_digits(unsigned char *o, unsigned long long v) {
+      fs_put_eight(o, (uint32_t)(v / 100000000)); fs_put_eight(o + 8, (uint32_t)(v % 100000000));
+      return o + 16;
+    }
     """
+    uint8_t* put_16_digits "fs_put_16_digits"(uint8_t* o, uint64_t value) noexcept nogil
     uint8_t* put "FS_PUT"(uint8_t* o, const char* literal) noexcept nogil
     uint8_t* put_integer "fs_put_integer"(uint8_t* o, uint64_t value) noexcept nogil
 
 
 cdef inline uint8_t* put_text(uint8_t* o, text p, int length) noexcept nogil:
-    memcpy(o, p, length)
+    # There is slack on both sides: after the line, in the labels, after the message.
+    copy_short(o, p, length)
     return o + length
 
 
+cdef inline uint8_t* put_time(uint8_t* o, uint64_t micros) noexcept nogil:
+    if likely(1000000000000000ull <= micros < 10000000000000000ull):
+        return put_16_digits(o, micros)
+    return put_integer(o, micros)
+
+
 cdef inline uint8_t* put_decimal(uint8_t* o, const Decimal* d) noexcept nogil:
-    if d.canonical != NULL:
-        memcpy(o, d.canonical, d.length)
+    if likely(d.canonical != NULL):
+        copy_short(o, d.canonical, d.length)
         return o + d.length
     return o + format_decimal(d, o)
 
@@ -79,10 +97,10 @@ cdef inline int put_header(uint8_t* payload, int64_t length, uint8_t opcode) noe
 
 cdef inline uint8_t* put_times(uint8_t* o, const Line* line, int64_t received, const Label* label) noexcept nogil:
     o = put(o, b',"ts_event":')
-    o = put_integer(o, <uint64_t> (line.time // 1000))
+    o = put_time(o, <uint64_t> (line.time // 1000))
     o = put(o, b',"ts_recv":')
-    o = put_integer(o, <uint64_t> (received // 1000))
-    return put_text(o, label.tail, label.tail_length)
+    o = put_time(o, <uint64_t> (received // 1000))
+    return put_text(o, label.tail, label.tail_length) if label.tail_length else o
 
 
 cdef inline uint8_t* put_members(uint8_t* o, const Line* line, const Member* members) noexcept nogil:

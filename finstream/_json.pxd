@@ -25,12 +25,38 @@ cdef enum Reason:
 
 cdef extern from *:
     """
+    #include <stdint.h>
+    #include <string.h>
+    #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+    #error "digits are read eight at a time on little-endian machines only"
+    #endif
     /* Bytes at which scanning a string has to look closer: quote, backslash, control characters, everything beyond ASCII. */
     static const unsigned char FS_STRING_STOP[256] = {[0 ... 0x1f] = 1, ['"'] = 1, ['\\\\'] = 1, [0x80 ... 0xff] = 1};
+    /* Up to eight decimal digits at p as a number; returns how many there are. Little-endian: the first digit is the lowest byte. */
+    static inline int fs_eight_digits(const unsigned char *p, uint64_t *value) {
+      uint64_t x, other; int count;
+      memcpy(&x, p, 8);
+      x ^= 0x3030303030303030ull;
+      other = (((x & 0x7f7f7f7f7f7f7f7full) + 0x7676767676767676ull) | x) & 0x8080808080808080ull;
+      count = other ? __builtin_ctzll(other) >> 3 : 8;
+      if (!count) { *value = 0; return 0; }
+      x <<= (8 - count) * 8;   /* as if leading zeros stood before them */
+      x = (x * 2561) >> 8;
+      x = ((x & 0x00ff00ff00ff00ffull) * 6553601) >> 16;
+      *value = ((x & 0x0000ffff0000ffffull) * 42949672960001ull) >> 32;
+      return count;
+    }
+    /* A short copy without a call; may read and write up to 31 bytes more than it must. */
+    static inline void fs_copy_short(unsigned char *o, const unsigned char *p, int length) {
+      memcpy(o, p, 16);
+      if (length > 16) { memcpy(o + 16, p + 16, 16); if (length > 32) memcpy(o + 32, p + 32, (size_t)(length - 32)); }
+    }
     #define fs_likely(x) __builtin_expect(!!(x), 1)
     #define fs_unlikely(x) __builtin_expect(!!(x), 0)
     """
     const uint8_t* STRING_STOP "FS_STRING_STOP"
+    int eight_digits "fs_eight_digits"(text p, uint64_t* value) noexcept nogil
+    void copy_short "fs_copy_short"(uint8_t* o, text p, int length) noexcept nogil
     bint likely "fs_likely"(bint) noexcept nogil
     bint unlikely "fs_unlikely"(bint) noexcept nogil
 
@@ -94,21 +120,29 @@ cdef inline text scan_escape(text p, text end, int* why) noexcept nogil:
     return p + 6
 
 
-cdef inline text scan_utf8(text p, int* why) noexcept nogil:
+cdef inline text scan_utf8(text p, text end, int* why) noexcept nogil:
     """One character beyond ASCII: shortest form, no surrogates, up to U+10FFFF. The table is that of RFC 3629."""
-    cdef uint8_t a = p[0], b = p[1]
-    if 0xc2 <= a <= 0xdf:
-        if b & 0xc0 == 0x80:
-            return p + 2
-    elif 0xe0 <= a <= 0xef:
-        if (0xa0 if a == 0xe0 else 0x80) <= b <= (0x9f if a == 0xed else 0xbf) and p[2] & 0xc0 == 0x80:
-            return p + 3
-    elif 0xf0 <= a <= 0xf4:
-        if ((0x90 if a == 0xf0 else 0x80) <= b <= (0x8f if a == 0xf4 else 0xbf) and p[2] & 0xc0 == 0x80
-                and p[3] & 0xc0 == 0x80):
-            return p + 4
+    cdef uint8_t a = p[0], low = 0x80, high = 0xbf
+    cdef int length = 2 if 0xc2 <= a <= 0xdf else 3 if 0xe0 <= a <= 0xef else 4 if 0xf0 <= a <= 0xf4 else 0, i
     why[0] = INVALID_UTF8
-    return NULL
+    if length == 0:
+        return NULL
+    if a == 0xe0:
+        low = 0xa0
+    elif a == 0xed:
+        high = 0x9f
+    elif a == 0xf0:
+        low = 0x90
+    elif a == 0xf4:
+        high = 0x8f
+    for i in range(1, length):
+        if not low <= p[i] <= high:
+            if p + i >= end:
+                why[0] = NOT_JSON
+            return NULL
+        low = 0x80
+        high = 0xbf
+    return p + length
 
 
 cdef inline text scan_string(text p, text end, bint* escaped, int* why) noexcept nogil:
@@ -125,7 +159,7 @@ cdef inline text scan_string(text p, text end, bint* escaped, int* why) noexcept
             why[0] = NOT_JSON if p >= end else CONTROL_CHARACTER
             return NULL
         else:
-            p = scan_utf8(p, why)
+            p = scan_utf8(p, end, why)
         if p == NULL:
             return NULL
 

@@ -9,12 +9,12 @@ A ``Line`` points into the line's bytes: it is good only until those are overwri
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memset
+from libc.string cimport memcmp, memcpy, memset
 from finstream._json cimport *
 from finstream._decimals cimport (
     Decimal, decimal_is_zero, parse_decimal, MAX_DECIMAL_TEXT,
 )
-from finstream._timestamps cimport NOT_A_TIME, ZoneTable, read_time
+from finstream._timestamps cimport NOT_A_TIME, ZoneTable, read_time, read_whole_number, scaled_time
 
 cdef enum:
     MAX_SYMBOL = 64
@@ -24,6 +24,7 @@ cdef enum:
     # The shortest member, "":0 and a comma, has five bytes.
     MAX_MEMBERS = 13200
     FEW_MEMBERS = 12
+    SHAPE_MEMBERS = 24
     NAME_SLOTS = 32768
 
 cdef enum Kind:
@@ -66,12 +67,22 @@ cdef struct Line:
     int members
     int unknown
 
+cdef struct ShapeMember:
+    # A member's name as the last line had it at this place. Lines of one source mostly look alike: comparing 16 bytes with what
+    # stood there before saves scanning the name and looking it up.
+    uint64_t[2] bytes           # "name": with its quotes and the colon
+    uint64_t[2] mask
+    int length                  # of these bytes; 0: nothing is known
+    uint32_t hash
+    uint8_t id
+
 cdef struct Parser:
     # Working memory of one thread, owned by whoever parses.
     Member* members             # MAX_MEMBERS
     uint64_t* names             # NAME_SLOTS: generation << 32 | member + 1
     uint32_t generation
     uint32_t seed
+    ShapeMember[SHAPE_MEMBERS] shape
     uint8_t* scratch            # 2 × MAX_LINE + PADDING: decoded strings
     uint8_t[MAX_LINE + PADDING] symbol
     ZoneTable zone
@@ -115,6 +126,24 @@ cdef inline int name_of(text p, int length) noexcept nogil:
         if memcmp(p, b"ts_recv", 7) == 0: return RESERVED
         if memcmp(p, b"quality", 7) == 0: return RESERVED
     return UNKNOWN
+
+
+cdef inline bint is_as_before(const ShapeMember* before, text p) noexcept nogil:
+    cdef uint64_t[2] bytes
+    memcpy(bytes, p, 16)
+    return (((bytes[0] ^ before.bytes[0]) & before.mask[0]) | ((bytes[1] ^ before.bytes[1]) & before.mask[1])) == 0
+
+
+cdef inline void remember_shape(ShapeMember* before, text p, int length, int id, uint32_t hash) noexcept nogil:
+    before.length = 0
+    if length > 16:
+        return
+    memset(before.mask, 0, 16)
+    memset(before.mask, 0xff, length)
+    memcpy(before.bytes, p, 16)
+    before.length = length
+    before.hash = hash
+    before.id = <uint8_t> id
 
 
 cdef inline bint same_name(Parser* parser, const Member* a, const Member* b) noexcept nogil:
@@ -201,11 +230,16 @@ cdef inline text read_decimal(Parser* parser, text p, text end, Decimal* out, in
 
 
 cdef inline text read_timestamp(Parser* parser, text p, text end, int64_t* out, int* why) noexcept nogil:
-    cdef text q, start = p
+    cdef text q
     cdef bint escaped = False, quoted = p[0] == 0x22
     cdef int n
+    cdef uint64_t whole
     out[0] = NOT_A_TIME
     if not quoted:
+        q = read_whole_number(p, &whole)
+        if likely(q != NULL):
+            out[0] = scaled_time(whole)
+            return q
         q = skip_value(p, end, why)
         if q != NULL and (p[0] == 0x2d or is_digit(p[0])):
             out[0] = read_time(p, q, False, &parser.zone)
@@ -228,6 +262,8 @@ cdef inline bint is_symbol(text p, int length) noexcept nogil:
         return False
     for i in range(length):
         if p[i] < 0x20 or p[i] == 0x7f or p[i] == 0x22 or p[i] == 0x5c:
+            return False
+        if unlikely(p[i] == 0xc2) and i + 1 < length and p[i + 1] < 0xa0:  # U+0080 to U+009F are control characters, too
             return False
     return True
 
@@ -328,10 +364,11 @@ cdef inline int read_line(
     bounds are none.
     """
     cdef int why = NOT_JSON, wrong = -1, name, i, n
-    cdef uint32_t bit, seen = 0, faulty = 0, hash
+    cdef uint32_t bit = 0, seen = 0, faulty = 0, hash
     cdef int[NAMES] faults
-    cdef text q, key
+    cdef text q, key, after_name
     cdef Member* member
+    cdef ShapeMember* before
     cdef Decimal* decimal
     line.present = 0
     line.members = line.unknown = 0
@@ -348,22 +385,37 @@ cdef inline int read_line(
         p += 1
     else:
         while True:
-            if p[0] != 0x22:
-                return reject(line, NOT_JSON)
             member = &parser.members[line.members]
             member.name.start = p + 1
             member.escaped = False
-            q = scan_string(p + 1, end, &member.escaped, &why)
-            if q == NULL:
-                return reject(line, why)
-            member.name.length = n = <int> (q - p - 1)
-            key = p + 1
-            if unlikely(member.escaped):
-                n = decode_string(key, n, parser.scratch)
-                key = parser.scratch
-            name = name_of(key, n)
+            before = &parser.shape[line.members if line.members < SHAPE_MEMBERS else SHAPE_MEMBERS - 1]
+            if likely(before.length and is_as_before(before, p)):
+                member.name.length = before.length - 3
+                member.hash = before.hash
+                name = before.id
+                after_name = p + before.length - 1
+            else:
+                if p[0] != 0x22:
+                    return reject(line, NOT_JSON)
+                q = scan_string(p + 1, end, &member.escaped, &why)
+                if q == NULL:
+                    return reject(line, why)
+                member.name.length = n = <int> (q - p - 1)
+                key = p + 1
+                if unlikely(member.escaped):
+                    n = decode_string(key, n, parser.scratch)
+                    key = parser.scratch
+                name = name_of(key, n)
+                hash = parser.seed
+                if name == UNKNOWN:
+                    for i in range(n):
+                        hash = (hash ^ key[i]) * <uint32_t> 16777619
+                member.hash = hash ^ hash >> 15
+                after_name = q + 1
+                if after_name[0] == 0x3a and not member.escaped:
+                    remember_shape(before, p, <int> (after_name - p) + 1, name, member.hash)
             member.id = <uint8_t> name
-            if name < NAMES:
+            if likely(name < NAMES):
                 bit = <uint32_t> 1 << name
                 if seen & bit:
                     return reject(line, DUPLICATE_MEMBER)
@@ -371,14 +423,10 @@ cdef inline int read_line(
             elif name == RESERVED:
                 return reject(line, RESERVED_MEMBER)
             else:
-                hash = parser.seed
-                for i in range(n):
-                    hash = (hash ^ key[i]) * <uint32_t> 16777619
-                member.hash = hash ^ hash >> 15
                 if is_repeated(parser, line, line.members):
                     return reject(line, DUPLICATE_MEMBER)
                 line.unknown += 1
-            p = skip_space(q + 1)
+            p = skip_space(after_name)
             if p[0] != 0x3a:
                 return reject(line, NOT_JSON)
             p = skip_space(p + 1)

@@ -2,8 +2,8 @@
 """Time stamps in every accepted form to nanoseconds since the epoch, UTC. docs/ingestor-protocol.md has the rules."""
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
-from finstream._json cimport text, is_digit
-from finstream._decimals cimport Digits, scan_digits
+from finstream._json cimport eight_digits, text, is_digit
+from finstream._decimals cimport Digits, POWER_OF_TEN, scan_digits
 
 cdef enum:
     NANO = 1000000000
@@ -26,26 +26,47 @@ cdef struct ZoneTable:
     int last            # where the search ended last time: stamps come in order
 
 
+cdef inline int64_t scaled_time(uint64_t value) noexcept nogil:
+    """A whole number of s, ms, µs or ns, told by its magnitude."""
+    if value < 100000000000ull:
+        return <int64_t> value * NANO if value < 7258118400ull else NOT_A_TIME
+    if value < 100000000000000ull:
+        return <int64_t> value * 1000000 if value < 7258118400000ull else NOT_A_TIME
+    if value < 100000000000000000ull:
+        return <int64_t> value * 1000 if value < 7258118400000000ull else NOT_A_TIME
+    return <int64_t> value if value < <uint64_t> END_OF_TIME else NOT_A_TIME
+
+
+cdef inline text read_whole_number(text p, uint64_t* value) noexcept nogil:
+    """Nearly every time stamp is one: 9 to 19 digits. NULL if it is anything else."""
+    cdef uint64_t part
+    cdef int count
+    if p[0] == 0x30 or eight_digits(p, value) != 8:
+        return NULL
+    count = eight_digits(p + 8, &part)
+    value[0] = value[0] * POWER_OF_TEN[count] + part
+    p += 8 + count
+    if count == 8:
+        count = eight_digits(p, &part)
+        if count > 3:
+            return NULL
+        value[0] = value[0] * POWER_OF_TEN[count] + part
+        p += count
+    if p[0] == 0x2e or p[0] | 0x20 == 0x65:
+        return NULL
+    return p
+
+
 cdef inline int64_t number_to_time(text p, text stop, bint* is_number) noexcept nogil:
     """A number that fills ``p`` to ``stop``: its unit is told by its magnitude. ``is_number`` says whether it was a number at all."""
     cdef Digits d
     cdef uint64_t value = 0
     cdef int64_t wanted, taken = 0
     cdef int unit
-    cdef text q = p
-    # Nearly always: an integer in ms, µs or ns.
-    while is_digit(q[0]):
-        value = value * 10 + (q[0] - 0x30)
-        q += 1
-    if q == stop and q - p <= 19 and p[0] != 0x30 and q > p:
+    cdef text q
+    if read_whole_number(p, &value) == stop:
         is_number[0] = True
-        if value < 100000000000ull:
-            return <int64_t> value * NANO if value < 7258118400ull else NOT_A_TIME
-        if value < 100000000000000ull:
-            return <int64_t> value * 1000000 if value < 7258118400000ull else NOT_A_TIME
-        if value < 100000000000000000ull:
-            return <int64_t> value * 1000 if value < 7258118400000000ull else NOT_A_TIME
-        return <int64_t> value if value < <uint64_t> END_OF_TIME else NOT_A_TIME
+        return scaled_time(value)
     is_number[0] = scan_digits(p, &d) == stop
     if not is_number[0]:
         return NOT_A_TIME

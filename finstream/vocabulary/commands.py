@@ -1,7 +1,7 @@
 """What clients ask and what they are answered: the bodies of the REST API and the control messages of the stream.
 
-``docs/rest-api.md`` and ``docs/stream-protocol.md`` show them as their users meet them. Members that a request does not know are
-refused, so that an option which only a later engine understands is never ignored in silence.
+``docs/rest-api.md`` and ``docs/stream-protocol.md`` show them as their users meet them. Members that a request does
+not know are refused, so that an option which only a later engine understands is never ignored in silence.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import msgspec
 from finstream.vocabulary.settings import LogLevel
 
 __all__ = [
-    "MAX_REQUEST_BYTES", "PROTOCOL", "AssetCommandAccepted", "Goodbye", "Health", "LogLevelAnswer", "LogLevelRequest", "Ping",
-    "Pong", "RebootAccepted", "Registered", "Registration", "RequestId", "StreamError", "StreamMessage", "StreamRequest",
-    "Subscribe", "Subscribed", "TopicList", "Topics", "Unsubscribe", "Unsubscribed", "Welcome",
-]
+    "MAX_REQUEST_BYTES", "PROTOCOL", "AssetCommandAccepted", "Goodbye", "Health", "LogLevelAnswer", "LogLevelRequest",
+    "Ping", "Pong", "RebootAccepted", "Registered", "Registration", "RequestId", "StreamError", "StreamMessage",
+    "StreamRequest", "Subscribe", "Subscribed", "TopicList", "Topics", "Unsubscribe", "Unsubscribed", "Welcome",
+]  # fmt: skip
 
 PROTOCOL = 1
 """The version of the stream's protocol; ``welcome`` tells it."""
@@ -33,89 +33,89 @@ class _Answer(msgspec.Struct, frozen=True):
     pass
 
 
-# --- REST ---------------------------------------------------------------------------------------------------------------
+# --- REST ---
 
 
-class Registration(_Request):
+class Registration(_Request, frozen=True):
     """Nothing yet: registering needs no more than asking for it."""
 
 
-class Registered(_Answer):
+class Registered(_Answer, frozen=True):
     uuid: str
     """Names the client in REST paths, and opens the stream: ``/v1/stream?client={uuid}``. Keep it to yourself."""
 
 
-class TopicList(_Request):
+class TopicList(_Request, frozen=True):
     topics: list[str]
     """``asset`` or ``asset:SYMBOL``. All of them are taken, or none when one is wrong."""
 
 
-class Topics(_Answer):
+class Topics(_Answer, frozen=True):
     topics: list[str]
     """All topics that the client is subscribed to now."""
 
 
-class AssetCommandAccepted(_Answer):
+class AssetCommandAccepted(_Answer, frozen=True):
     asset: str
     state: str
     """At the moment of the answer; a command that stops a process takes effect once the process has left."""
 
 
-class LogLevelRequest(_Request):
+class LogLevelRequest(_Request, frozen=True):
     level: LogLevel
 
 
-class LogLevelAnswer(_Answer):
+class LogLevelAnswer(_Answer, frozen=True):
     level: str
     previous: str
 
 
-class RebootAccepted(_Answer):
+class RebootAccepted(_Answer, frozen=True):
     epoch: str
     """Of the engine that is about to stop; the new engine's ``welcome`` tells another."""
 
 
-class Health(_Answer):
+class Health(_Answer, frozen=True):
     status: str
     """``alive``, or ``ready``."""
 
 
-# --- the stream: requests -----------------------------------------------------------------------------------------------
+# --- the stream: requests ---
 
 
-class _Operation(_Request, tag_field="op", kw_only=True):
+class _Operation(_Request, frozen=True, tag_field="op", kw_only=True):
     id: RequestId = None
 
 
-class Subscribe(_Operation, tag="subscribe", kw_only=True):
+class Subscribe(_Operation, frozen=True, tag="subscribe", kw_only=True):
     topics: list[str]
     """All of them are taken, or none when one is wrong. One that is subscribed already stays as it is."""
 
 
-class Unsubscribe(_Operation, tag="unsubscribe", kw_only=True):
+class Unsubscribe(_Operation, frozen=True, tag="unsubscribe", kw_only=True):
     topics: list[str]
     """One that is not subscribed is no error."""
 
 
-class Ping(_Operation, tag="ping"):
+class Ping(_Operation, frozen=True, tag="ping"):
     pass
 
 
 StreamRequest = Subscribe | Unsubscribe | Ping
 
 
-# --- the stream: control messages -----------------------------------------------------------------------------------------
+# --- the stream: control messages ---
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
     simulated: bool = False
 
 
-class _Reply(_Message, kw_only=True):
+class _Reply(_Message, frozen=True, kw_only=True):
     id: RequestId = None
 
 
-class Welcome(_Message, tag="welcome", kw_only=True):
+class Welcome(_Message, frozen=True, tag="welcome", kw_only=True):
     """The first message of a connection."""
 
     protocol: int
@@ -127,20 +127,20 @@ class Welcome(_Message, tag="welcome", kw_only=True):
     engine: str
 
 
-class Subscribed(_Reply, tag="subscribed", kw_only=True):
+class Subscribed(_Reply, frozen=True, tag="subscribed", kw_only=True):
     topics: list[str]
     """Of the request. Their messages follow, never come before."""
 
 
-class Unsubscribed(_Reply, tag="unsubscribed", kw_only=True):
+class Unsubscribed(_Reply, frozen=True, tag="unsubscribed", kw_only=True):
     topics: list[str]
 
 
-class Pong(_Reply, tag="pong"):
+class Pong(_Reply, frozen=True, tag="pong"):
     pass
 
 
-class StreamError(_Reply, tag="error", kw_only=True):
+class StreamError(_Reply, frozen=True, tag="error", kw_only=True):
     """A request could not be served. The connection lives on."""
 
     problem: str
@@ -149,7 +149,7 @@ class StreamError(_Reply, tag="error", kw_only=True):
     field: str | None = None
 
 
-class Goodbye(_Message, tag="goodbye", kw_only=True):
+class Goodbye(_Message, frozen=True, tag="goodbye", kw_only=True):
     """The last message of a connection that the engine ends, before the close frame."""
 
     code: str

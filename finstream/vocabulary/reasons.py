@@ -72,5 +72,7 @@ STOPS: dict[str, str] = {
     "EngineStopping": "the engine is stopping",
     "BackpressureOverflow": "its pipe stayed full for longer than stdout_full_s",
     "SlowSink": "it did not read its lines in time",
+    "StdoutClosed": "it closed its standard output and stayed",
+    "StdinClosed": "it closed its standard input and stayed",
 }
 """Why the supervisor stops a child."""

@@ -14,7 +14,7 @@ __all__ = ["ASSET_NAME", "MAX_SYMBOL_BYTES", "Topic", "parse_topic"]
 
 ASSET_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 MAX_SYMBOL_BYTES = 64
-_FORBIDDEN_IN_SYMBOL = re.compile(r'[\x00-\x1f\x7f"\\]')
+_FORBIDDEN_IN_SYMBOL = re.compile(r'[\x00-\x1f\x7f-\x9f"\\]')
 
 
 class Topic(NamedTuple):

@@ -1,0 +1,229 @@
+# cython: language_level=3, cdivision=True, boundscheck=False, wraparound=False
+"""Assets, their symbols, and who subscribes them.
+
+An asset lives as long as the pump, so that its ``seq`` goes on when its ingestor comes back; so do its symbols. A subscription is
+kept on both sides: the outbox lists its subscriptions, the asset or symbol lists the outboxes it goes to. An outbox that takes
+the whole asset is not listed with the asset's symbols, else it would get their messages twice.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcmp, memcpy
+from finstream._arena cimport Racer
+from finstream._frames cimport Label
+from finstream._json cimport likely, text, REASONS
+from finstream._outboxes cimport Outbox
+from finstream._ticks cimport MAX_SYMBOL
+
+cdef enum:
+    MAX_SYMBOLS = 65536             # of an asset; further ones are passed on, but neither counted nor subscribable
+
+cdef struct Symbol:
+    Symbol* next                    # in its bucket
+    uint32_t hash
+    int length
+    uint8_t[MAX_SYMBOL] name
+    uint64_t ticks
+    int64_t lag
+    int64_t smoothed
+    int64_t last
+    Outbox** outboxes               # that take this symbol and not the whole asset
+    int outbox_count
+    int outbox_room
+
+cdef struct Asset:
+    int id
+    uint8_t[MAX_SYMBOL + 1] name
+    int name_length
+    Label label
+    int64_t future                  # ns; negative: unbounded
+    int64_t max_age
+    uint64_t seq
+    uint64_t ticks
+    uint64_t opaque
+    uint64_t heartbeats
+    uint64_t statuses
+    uint64_t lines
+    uint64_t bytes
+    uint64_t reads
+    int64_t last
+    uint64_t[REASONS] rejected
+    Racer racer
+    Outbox** outboxes               # that take the whole asset
+    int outbox_count
+    int outbox_room
+    int line_outboxes               # with any topic of it and framing by lines
+    Symbol** buckets
+    int bucket_count
+    int symbol_count
+    # The messages of this batch that are not handed to the whole-asset outboxes yet:
+    int64_t run_start
+    int64_t run_start_lines
+    uint64_t run_messages
+
+cdef struct Subscription:
+    Asset* asset
+    Symbol* symbol                  # NULL: the whole asset
+    bint active                     # False: hidden behind a subscription of the whole asset
+
+
+cdef inline bint add_outbox_to(Outbox*** list, int* count, int* room, Outbox* outbox) noexcept nogil:
+    cdef void* grown
+    if count[0] == room[0]:
+        grown = realloc(list[0], (room[0] * 2 + 4) * sizeof(Outbox*))
+        if grown == NULL:
+            return False
+        list[0] = <Outbox**> grown
+        room[0] = room[0] * 2 + 4
+    list[0][count[0]] = outbox
+    count[0] += 1
+    return True
+
+
+cdef inline void remove_outbox_from(Outbox** list, int* count, Outbox* outbox) noexcept nogil:
+    cdef int i
+    for i in range(count[0]):
+        if list[i] == outbox:
+            count[0] -= 1
+            list[i] = list[count[0]]
+            return
+
+
+cdef inline uint32_t hash_symbol(text p, int length) noexcept nogil:
+    cdef uint64_t hash = <uint64_t> length, word = 0
+    cdef int left = length
+    while left >= 8:
+        memcpy(&word, p, 8)
+        hash = (hash ^ word) * 0x9e3779b97f4a7c15ull
+        hash ^= hash >> 29
+        p += 8
+        left -= 8
+    if left:
+        word = 0
+        memcpy(&word, p, left)
+        hash = (hash ^ word) * 0x9e3779b97f4a7c15ull
+    return <uint32_t> (hash >> 32)
+
+
+cdef inline Symbol* find_symbol(Asset* asset, text name, int length, bint create) noexcept nogil:
+    cdef uint32_t hash = hash_symbol(name, length)
+    cdef Symbol* symbol
+    if likely(asset.bucket_count):
+        symbol = asset.buckets[hash & <uint32_t> (asset.bucket_count - 1)]
+        while symbol != NULL:
+            if symbol.hash == hash and symbol.length == length and memcmp(symbol.name, name, length) == 0:
+                return symbol
+            symbol = symbol.next
+    if not create or asset.symbol_count >= MAX_SYMBOLS:
+        return NULL
+    if asset.symbol_count >= asset.bucket_count and not grow_symbols(asset):
+        return NULL
+    symbol = <Symbol*> calloc(1, sizeof(Symbol))
+    if symbol == NULL:
+        return NULL
+    symbol.hash = hash
+    symbol.length = length
+    memcpy(symbol.name, name, length)
+    symbol.next = asset.buckets[hash & <uint32_t> (asset.bucket_count - 1)]
+    asset.buckets[hash & <uint32_t> (asset.bucket_count - 1)] = symbol
+    asset.symbol_count += 1
+    return symbol
+
+
+cdef inline bint grow_symbols(Asset* asset) noexcept nogil:
+    cdef int count = asset.bucket_count * 2 if asset.bucket_count else 16, i
+    cdef Symbol** buckets = <Symbol**> calloc(count, sizeof(Symbol*))
+    cdef Symbol* symbol
+    if buckets == NULL:
+        return False
+    for i in range(asset.bucket_count):
+        while asset.buckets[i] != NULL:
+            symbol = asset.buckets[i]
+            asset.buckets[i] = symbol.next
+            symbol.next = buckets[symbol.hash & <uint32_t> (count - 1)]
+            buckets[symbol.hash & <uint32_t> (count - 1)] = symbol
+    free(asset.buckets)
+    asset.buckets = buckets
+    asset.bucket_count = count
+    return True
+
+
+cdef inline int find_subscription(Outbox* outbox, Asset* asset, Symbol* symbol) noexcept nogil:
+    cdef Subscription* list = <Subscription*> outbox.subscriptions
+    cdef int i
+    for i in range(outbox.subscription_count):
+        if list[i].asset == asset and list[i].symbol == symbol:
+            return i
+    return -1
+
+
+cdef inline bint activate(Outbox* outbox, Subscription* subscription) noexcept nogil:
+    cdef Asset* asset = subscription.asset
+    cdef Symbol* symbol = subscription.symbol
+    if symbol == NULL:
+        subscription.active = add_outbox_to(&asset.outboxes, &asset.outbox_count, &asset.outbox_room, outbox)
+    else:
+        subscription.active = add_outbox_to(&symbol.outboxes, &symbol.outbox_count, &symbol.outbox_room, outbox)
+    return subscription.active
+
+
+cdef inline void deactivate(Outbox* outbox, Subscription* subscription) noexcept nogil:
+    if not subscription.active:
+        return
+    subscription.active = False
+    if subscription.symbol == NULL:
+        remove_outbox_from(subscription.asset.outboxes, &subscription.asset.outbox_count, outbox)
+    else:
+        remove_outbox_from(subscription.symbol.outboxes, &subscription.symbol.outbox_count, outbox)
+
+
+cdef inline bint start_subscription(Outbox* outbox, Asset* asset, Symbol* symbol) noexcept nogil:
+    cdef Subscription* list
+    cdef bint hidden
+    cdef int i
+    cdef void* grown
+    if outbox.subscription_count == outbox.subscription_room:
+        grown = realloc(outbox.subscriptions, (outbox.subscription_room * 2 + 1) * sizeof(Subscription))
+        if grown == NULL:
+            return False
+        outbox.subscriptions = grown
+        outbox.subscription_room = outbox.subscription_room * 2 + 1
+    list = <Subscription*> outbox.subscriptions
+    hidden = symbol != NULL and find_subscription(outbox, asset, NULL) >= 0
+    i = outbox.subscription_count
+    list[i].asset = asset
+    list[i].symbol = symbol
+    list[i].active = False
+    if not hidden and not activate(outbox, &list[i]):
+        return False
+    outbox.subscription_count += 1
+    asset.line_outboxes += outbox.lines
+    if symbol == NULL:  # from now on the whole asset's run brings the symbols, too
+        for i in range(outbox.subscription_count):
+            if list[i].asset == asset and list[i].symbol != NULL:
+                deactivate(outbox, &list[i])
+    return True
+
+
+cdef inline void end_subscription(Outbox* outbox, int index) noexcept nogil:
+    cdef Subscription* list = <Subscription*> outbox.subscriptions
+    cdef Asset* asset = list[index].asset
+    cdef bint whole = list[index].symbol == NULL
+    cdef int i
+    deactivate(outbox, &list[index])
+    asset.line_outboxes -= outbox.lines
+    outbox.subscription_count -= 1
+    list[index] = list[outbox.subscription_count]
+    if whole:
+        for i in range(outbox.subscription_count):
+            if list[i].asset == asset:
+                activate(outbox, &list[i])
+
+
+cdef inline void drop_subscriptions(Outbox* outbox) noexcept nogil:
+    cdef Subscription* list = <Subscription*> outbox.subscriptions
+    cdef int i
+    for i in range(outbox.subscription_count):
+        deactivate(outbox, &list[i])
+        list[i].asset.line_outboxes -= outbox.lines
+    outbox.subscription_count = 0

@@ -1,0 +1,93 @@
+# cython: language_level=3, cdivision=True, boundscheck=False, wraparound=False
+"""What the pump has to tell the control plane: a list that it appends to and the other side takes away whole.
+
+The endings of sources and outboxes are always told. Lines, which come at the sources' pleasure, are told as long as there is room.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdlib cimport realloc
+from libc.string cimport memcpy, memset
+from posix.unistd cimport write
+
+cdef enum:
+    MAX_LINE_EVENTS = 1 << 16
+
+cdef enum EventKind:
+    SOURCE_ENDED, SOURCE_OVERFLOWED, BLOCK_BUFFERED, LINE_REJECTED, STATUS_LINE, OUTBOX_CLOSED
+
+cdef enum CloseReason:
+    SLOW_CONSUMER_BYTES, SLOW_CONSUMER_AGE, CONNECTION_LOST
+
+cdef struct Account:
+    # An outbox's figures, as told to Python.
+    uint64_t published
+    uint64_t delivered
+    uint64_t queued_messages
+    uint64_t killed
+    int64_t queued_bytes
+    int64_t oldest
+    uint64_t sent_bytes
+    int last_asset
+    uint64_t last_seq
+
+cdef struct Event:
+    int kind
+    int64_t handle
+    int asset
+    int reason
+    int error
+    int64_t number                  # a length, an age
+    int64_t time
+    int64_t text                    # offset into the events' text
+    int text_length
+    Account account
+
+cdef struct Events:
+    int fd                          # an eventfd, written when the first event comes
+    uint64_t dropped                # lines that nobody was told of
+    Event* items
+    int count
+    int room
+    uint8_t* text
+    int64_t text_length
+    int64_t text_room
+
+
+cdef inline Event* tell(Events* events, int kind) noexcept nogil:
+    """A new event, zeroed but for its kind; NULL when there is no memory for it."""
+    cdef void* grown
+    cdef uint64_t one = 1
+    if events.count == events.room:
+        grown = realloc(events.items, (events.room * 2 + 16) * sizeof(Event))
+        if grown == NULL:
+            events.dropped += 1
+            return NULL
+        events.items = <Event*> grown
+        events.room = events.room * 2 + 16
+    if events.count == 0:
+        write(events.fd, &one, 8)
+    events.count += 1
+    memset(&events.items[events.count - 1], 0, sizeof(Event))
+    events.items[events.count - 1].kind = kind
+    return &events.items[events.count - 1]
+
+
+cdef inline void tell_line(
+    Events* events, int kind, int asset, int reason, const uint8_t* p, int64_t keep, int64_t length, int64_t received
+) noexcept nogil:
+    """Tell of a line, unless the control plane is so far behind that its share of memory is used up."""
+    cdef Event* event
+    if events.text_length + keep > events.text_room or events.count >= MAX_LINE_EVENTS:
+        events.dropped += 1
+        return
+    event = tell(events, kind)
+    if event == NULL:
+        return
+    memcpy(events.text + events.text_length, p, keep)
+    event.asset = asset
+    event.reason = reason
+    event.number = length
+    event.time = received
+    event.text = events.text_length
+    event.text_length = <int> keep
+    events.text_length += keep
