@@ -1,1 +1,2 @@
-"""The benchmark harness: ``python -m bench``. Read bench/README.md first; the order of reading the code is cli, driver, workbench."""
+"""The benchmark harness: ``python -m bench``. Read bench/README.md first; the order of reading the code is cli,
+driver, workbench."""

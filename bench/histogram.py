@@ -33,14 +33,14 @@ class Histogram(msgspec.Struct, frozen=True):
     count: int = 0
     negative: int = 0
     """Values below zero, which means that clocks disagree; recorded as zero."""
-    sum_ns: int = 0
     min_ns: int = 0
     max_ns: int = 0
     buckets: list[tuple[int, int]] = []
     """Bucket and count, ascending; empty buckets are left out."""
 
     def percentile(self, percent: float) -> float:
-        """The value (ns) that at least ``percent`` of all are not above, as the greatest of its bucket: never flattering."""
+        """The value (ns) that at least ``percent`` of all are not above, as the greatest of its bucket: never
+        flattering."""
         if not self.count:
             return float("nan")
         wanted = max(1, -(-self.count * percent // 100))
@@ -75,7 +75,6 @@ def merge(histograms: Iterable[Histogram]) -> Histogram:
     return Histogram(
         count=sum(h.count for h in filled),
         negative=sum(h.negative for h in filled),
-        sum_ns=sum(h.sum_ns for h in filled),
         min_ns=min(h.min_ns for h in filled),
         max_ns=max(h.max_ns for h in filled),
         buckets=sorted(buckets.items()),

@@ -9,7 +9,7 @@ import time
 __all__ = ["LINES", "long_lines", "short_lines", "typical_lines"]
 
 LINES = 4096
-"""So many different lines: more than a branch predictor learns by heart, and still within a core's second-level cache."""
+"""So many different lines: more than a branch predictor learns by heart, and still within a second-level cache."""
 
 _SYMBOLS = (
     ("BTC/USDT", 67123.45, 2), ("ETH/USDT", 3512.07, 2), ("SOL/USDT", 171.334, 3), ("XRP/USDT", 0.52341, 5),
@@ -31,7 +31,8 @@ def _draws(seed: int) -> list[tuple[random.Random, str, float, int, int]]:
 def short_lines() -> bytes:
     """About 60 bytes: symbol, a bare price and a stamp in milliseconds."""
     return "".join(
-        f'{{"symbol":"{symbol}","price":{price:.{decimals}f},"ts":{stamp // 1_000_000}}}\n' for _, symbol, price, decimals, stamp in _draws(1)
+        f'{{"symbol":"{symbol}","price":{price:.{decimals}f},"ts":{stamp // 1_000_000}}}\n'
+        for _, symbol, price, decimals, stamp in _draws(1)
     ).encode()
 
 
@@ -39,12 +40,17 @@ def typical_lines() -> bytes:
     """About 145 bytes, as the producer's: a trade with bid and ask, decimals as strings, a stamp in nanoseconds."""
     lines = []
     for i, (chance, symbol, price, decimals, stamp) in enumerate(_draws(2)):
-        volume = f"{chance.uniform(0.00001, 10):.{chance.randint(3, 6)}f}"
-        lines.append(
-            f'{{"symbol":"{symbol}","price":"{price:.{decimals}f}","volume":"{volume}","ts":{stamp},'
-            f'"bid":"{price * 0.99999:.{decimals}f}","ask":"{price * 1.00001:.{decimals}f}","trade_id":"{1_000_000_000 + i}"}}\n'
-        )
-    return "".join(lines).encode()
+        tick = {
+            "symbol": symbol,
+            "price": f"{price:.{decimals}f}",
+            "volume": f"{chance.uniform(0.00001, 10):.{chance.randint(3, 6)}f}",
+            "ts": stamp,
+            "bid": f"{price * 0.99999:.{decimals}f}",
+            "ask": f"{price * 1.00001:.{decimals}f}",
+            "trade_id": str(1_000_000_000 + i),
+        }
+        lines.append(json.dumps(tick, separators=(",", ":")))
+    return _joined(lines)
 
 
 def long_lines() -> bytes:
@@ -53,12 +59,26 @@ def long_lines() -> bytes:
     for i, (chance, symbol, price, _decimals, stamp) in enumerate(_draws(3)):
         tail = f"{chance.randrange(10**10):010d}"
         tick: dict[str, object] = {
-            "symbol": symbol, "price": f"{price:.8f}{tail}", "volume": f"{chance.uniform(1, 1e6):.6f}{tail}", "side": chance.choice(("buy", "sell")),
-            "bid": f"{price * 0.99999:.8f}{tail}", "bid_volume": f"{chance.uniform(1, 1e6):.6f}{tail}",
-            "ask": f"{price * 1.00001:.8f}{tail}", "ask_volume": f"{chance.uniform(1, 1e6):.6f}{tail}", "ts": stamp,
-            "exchange": "a venue with a rather long name", "trade_id": f"{stamp}-{i:010d}-{tail}", "event_id": f"evt-{tail}-{i}",
-            "conditions": ["@", "F", "T", "I"], "book": {"level": i % 10, "depth": [[f"{price:.4f}", chance.randrange(99)] for _ in range(4)]},
-            "note": "caf\u00e9 \u2013 a text with \"quotes\", escapes and the like", "flags": {"late": False, "odd_lot": True, "ref": None},
-        }  # fmt: skip
-        lines.append(json.dumps(tick, separators=(",", ":"), ensure_ascii=bool(i % 2)) + "\n")
-    return "".join(lines).encode()
+            "symbol": symbol,
+            "price": f"{price:.8f}{tail}",
+            "volume": f"{chance.uniform(1, 1e6):.6f}{tail}",
+            "side": chance.choice(("buy", "sell")),
+            "bid": f"{price * 0.99999:.8f}{tail}",
+            "bid_volume": f"{chance.uniform(1, 1e6):.6f}{tail}",
+            "ask": f"{price * 1.00001:.8f}{tail}",
+            "ask_volume": f"{chance.uniform(1, 1e6):.6f}{tail}",
+            "ts": stamp,
+            "exchange": "a venue with a rather long name",
+            "trade_id": f"{stamp}-{i:010d}-{tail}",
+            "event_id": f"evt-{tail}-{i}",
+            "conditions": ["@", "F", "T", "I"],
+            "book": {"level": i % 10, "depth": [[f"{price:.4f}", chance.randrange(99)] for _ in range(4)]},
+            "note": 'café – a text with "quotes", escapes and the like',
+            "flags": {"late": False, "odd_lot": True, "ref": None},
+        }
+        lines.append(json.dumps(tick, separators=(",", ":"), ensure_ascii=bool(i % 2)))
+    return _joined(lines)
+
+
+def _joined(lines: list[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()

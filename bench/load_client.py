@@ -18,9 +18,9 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Where subscribers connect on 127.0.0.1, and how they read what comes."""
 
     port: int
-    paths: list[str] = ["/"]
+    paths: tuple[str, ...] = ("/",)
     """One for all connections, or one for each."""
-    hello: list[str] = []
+    hello: tuple[str, ...] = ()
     """Text messages that each connection sends after the handshake."""
     ready_text: str | None = None
     """A connection is ready once a message holds this; None: after the handshake."""
@@ -90,12 +90,24 @@ class LoadClient:
     """
 
     def __init__(
-        self, tool: Path, endpoint: Endpoint, connections: int, *, directory: Path, cpu: int | None = None, timeout_s: float = 40.0
+        self,
+        tool: Path,
+        endpoint: Endpoint,
+        connections: int,
+        *,
+        directory: Path,
+        cpu: int | None = None,
+        timeout_s: float = 40.0,
     ) -> None:
-        command = [
-            str(tool), "--port", str(endpoint.port), "--connections", str(connections), "--index-member", endpoint.index_member,
-            "--stamp-member", endpoint.stamp_member, "--stamp-unit-ns", str(endpoint.stamp_unit_ns), "--timeout-s", str(timeout_s),
-        ]  # fmt: skip
+        options = {
+            "--port": endpoint.port,
+            "--connections": connections,
+            "--index-member": endpoint.index_member,
+            "--stamp-member": endpoint.stamp_member,
+            "--stamp-unit-ns": endpoint.stamp_unit_ns,
+            "--timeout-s": timeout_s,
+        }
+        command = [str(tool), *(str(word) for option in options.items() for word in option)]
         if len(endpoint.paths) == 1:
             command += ["--path", endpoint.paths[0]]
         else:
@@ -112,7 +124,9 @@ class LoadClient:
         try:
             self.connected = msgspec.json.decode(self._program.lines.read(timeout_s + 5), type=_Connected)
             if self.connected.failed:
-                raise TrialFailed(f"{self.connected.failed} of {connections} connections could not be made: {self.connected.reason}")
+                raise TrialFailed(
+                    f"{self.connected.failed} of {connections} connections could not be made: {self.connected.reason}"
+                )
         except BaseException:
             self.close()
             raise
@@ -122,15 +136,18 @@ class LoadClient:
         return self._program.pid
 
     def begin(self, first: int, start_ns: int, rate: float, sample_every: int = 1) -> None:
-        """Open a new account: ticks from the index ``first`` on, by a schedule of ``rate`` ticks/s from ``start_ns`` on.
+        """Open a new account: ticks from the index ``first`` on, by a schedule of ``rate`` ticks/s from ``start_ns``
+        on.
 
-        Latency is taken of the ticks whose index ``sample_every`` divides, on all connections alike; counts are always of all.
+        Latency is taken of the ticks whose index ``sample_every`` divides, on all connections alike; counts are always
+        of all.
         """
         self._program.write_line(f"begin {first} {start_ns} {rate!r} {sample_every}")
         self._program.lines.read(5.0)
 
     def finish(self, last: int, *, still_s: float = 0.5, limit_s: float = 5.0) -> Receipt:
-        """Wait until every connection has the tick ``last``, or nothing has come for ``still_s``, or ``limit_s`` is over."""
+        """Wait until every connection has the tick ``last``, or nothing has come for ``still_s``, or ``limit_s`` is
+        over."""
         self._program.write_line(f"finish {last} {round(still_s * 1000)} {round(limit_s * 1000)}")
         return msgspec.json.decode(self._program.lines.read(limit_s + 10), type=Receipt)
 

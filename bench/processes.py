@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import select
 import signal
@@ -13,20 +14,28 @@ from pathlib import Path
 from typing import IO
 
 __all__ = [
-    "Lines", "Program", "TrialFailed", "cpu_ns", "machine_busy_s", "memory_kib", "process_tree",
+    "Lines",
+    "Program",
+    "TrialFailed",
+    "cpu_ns",
+    "machine_busy_s",
+    "memory_kib",
+    "process_tree",
 ]
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
 
 
-class TrialFailed(Exception):
+class TrialFailed(Exception):  # noqa: N818 - an outcome to report, not a fault of this program
     """A system under test, the load client or the producer did not do its part. The message goes into the results."""
 
 
 def process_tree(roots: Iterable[int]) -> list[int]:
     """The processes and all their descendants that are alive."""
     children: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
+    for entry in os.listdir("/proc"):  # noqa: PTH208 - names alone are wanted
         if entry.isdigit():
             with contextlib.suppress(OSError):  # it ended meanwhile
                 stat = Path("/proc", entry, "stat").read_text()
@@ -45,7 +54,7 @@ def cpu_ns(pids: Iterable[int]) -> int:
     total = 0
     for pid in pids:
         with contextlib.suppress(OSError):
-            for thread in os.listdir(f"/proc/{pid}/task"):
+            for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
                 with contextlib.suppress(OSError):
                     total += int(Path(f"/proc/{pid}/task/{thread}/schedstat").read_text().split()[0])
     return total
@@ -64,7 +73,9 @@ def memory_kib(pids: Iterable[int]) -> int:
 
 def machine_busy_s() -> float:
     """CPU time that all of the machine has spent so far, over all CPUs."""
-    user, nice, system, _idle, _wait, irq, softirq, *_ = map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:])
+    user, nice, system, _idle, _wait, irq, softirq, *_ = map(
+        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    )
     return (user + nice + system + irq + softirq) / _TICKS_PER_S
 
 
@@ -95,10 +106,15 @@ class Lines:
         return line
 
 
+def _end_with_the_driver() -> None:
+    """Between fork and exec. To the kernel the parent is the thread that forked: our main thread, the only one."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 class Program:
     """A process of ours in its own process group (so that Ctrl-C reaches the driver alone), its stderr in a file.
 
-    :meth:`stop` must be called; it takes the descendants along.
+    :meth:`stop` must be called; it takes the descendants along. Should the driver be killed, the process gets SIGTERM.
     """
 
     def __init__(
@@ -114,7 +130,14 @@ class Program:
         self._log = directory / f"{name}.log"
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdin=stdin, stdout=subprocess.PIPE, stderr=log, cwd=directory, process_group=0, env=None if env is None else {**os.environ, **env}
+                command,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=directory,
+                process_group=0,
+                preexec_fn=_end_with_the_driver,
+                env=None if env is None else {**os.environ, **env},
             )
         assert self.process.stdout is not None
         self.stdout = self.process.stdout
@@ -133,8 +156,9 @@ class Program:
             raise TrialFailed(f"{self.name} has gone away: {self.last_words()}") from error
 
     def last_words(self) -> str:
-        """The end of what it wrote to stderr."""
-        return self._log.read_text(errors="replace")[-400:].strip()
+        """The last line that it wrote to stderr, as far as it matters."""
+        written = self._log.read_text(errors="replace").strip().splitlines()
+        return written[-1].strip()[:300] if written else "it said nothing"
 
     def check_alive(self) -> None:
         """Raises TrialFailed when the process has ended."""
@@ -142,7 +166,8 @@ class Program:
             raise TrialFailed(f"{self.name} ended with code {code}: {self.last_words()}")
 
     def stop(self, grace_s: float = 10.0) -> None:
-        """Close its input, ask it to end, and after ``grace_s`` kill it with all its descendants. Does nothing the second time."""
+        """Close its input, ask it to end, and after ``grace_s`` kill it with all its descendants. Does nothing the
+        second time."""
         if self.stdout.closed:
             return
         family = process_tree([self.pid])

@@ -44,7 +44,8 @@ class _Greeting(msgspec.Struct):
 
 
 class Producer:
-    """A connection to a producer's control socket. Whoever started the process ends it; it also ends when this is closed."""
+    """A connection to a producer's control socket. Whoever started the process ends it; it also ends when this is
+    closed."""
 
     def __init__(self, control: Path, *, timeout_s: float = 15.0) -> None:
         """Waits for the producer to come up, since it is started by the system under test.
@@ -72,9 +73,11 @@ class Producer:
         self.next_index = FIRST_INDEX
 
     def run(self, rate: float, seconds: float, start_ns: int) -> Production:
-        """Produce ``rate`` ticks/s (0: as fast as they are read) for ``seconds``; the first is due at ``start_ns`` since the epoch.
+        """Produce ``rate`` ticks/s (0: as fast as they are read) for ``seconds``; the first is due at ``start_ns``
+        since the epoch.
 
-        Returns when the last one is written. A producer that is held up gives up a little after the end of its schedule.
+        Returns when the last one is written. A producer that is held up gives up a little after the end of its
+        schedule.
 
         Raises:
           TrialFailed: it died, or it was held up for good.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -11,8 +12,19 @@ import msgspec
 from bench.histogram import Histogram
 
 __all__ = [
-    "DISTURBED_CORES", "FORMAT", "Column", "Measurement", "Outcome", "Results", "Spread", "load_results", "merge_results", "ratios",
-    "save_results", "spread", "spread_of",
+    "DISTURBED_CORES",
+    "FORMAT",
+    "Column",
+    "Measurement",
+    "Outcome",
+    "Results",
+    "Spread",
+    "load_results",
+    "merge_results",
+    "ratios",
+    "save_results",
+    "spread",
+    "spread_of",
 ]
 
 FORMAT = 1
@@ -85,7 +97,7 @@ class Spread(msgspec.Struct, frozen=True):
 
 def spread(values: list[float]) -> Spread | None:
     """None without values. NaN counts as no value."""
-    known = [value for value in values if value == value]  # noqa: PLR0124 - NaN is the value that differs from itself
+    known = [value for value in values if not math.isnan(value)]
     return Spread(statistics.median(known), min(known), max(known), len(known)) if known else None
 
 
@@ -95,7 +107,8 @@ def spread_of(rows: list[Measurement], key: str) -> Spread | None:
 
 
 def ratios(of: list[Measurement], to: list[Measurement], key: str) -> Spread | None:
-    """One system's figure divided by another's, repeat by repeat: both were taken minutes apart in the same state of the machine."""
+    """One system's figure divided by another's, repeat by repeat: both were taken minutes apart in the same state of
+    the machine."""
     base = {m.repeat: m.values[key] for m in to if m.values.get(key)}
     return spread([m.values[key] / base[m.repeat] for m in of if m.repeat in base and key in m.values])
 
@@ -122,7 +135,11 @@ def merge_results(several: list[Results]) -> Results:
     """Measurements of all; machine and settings of the first. Repeats are renumbered, so none hides another's."""
     first, *others = several
     merged = Results(
-        machine=first.machine, settings=first.settings, systems=dict(first.systems), left_out=dict(first.left_out), measurements=list(first.measurements)
+        machine=first.machine,
+        settings=first.settings,
+        systems=dict(first.systems),
+        left_out=dict(first.left_out),
+        measurements=list(first.measurements),
     )
     for other in others:
         shift = 1 + max((m.repeat for m in merged.measurements), default=-1)

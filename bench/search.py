@@ -15,10 +15,10 @@ class Attempt(NamedTuple):
 
 
 class RateSearch:
-    """Ramp up by ``factor`` until a rate fails (short attempts), then bisect by ratio (thorough ones) down to ``precision``.
+    """Ramp up by ``factor`` in short attempts until a rate fails, then bisect by ratio in thorough ones.
 
-    ``precision`` 0.1 leaves at most 10 % between the highest rate seen to be sustained and the lowest seen to fail. A first rate
-    that fails is divided by ``factor`` until one holds, or until it would fall below one tick per second.
+    ``precision`` 0.1 leaves at most 10 % between the highest rate seen to be sustained and the lowest seen to fail. A
+    first rate that fails is divided by ``factor`` until one holds, or until it would fall below one tick per second.
     """
 
     def __init__(self, first: float, *, factor: float = 4.0, precision: float = 0.1, most_attempts: int = 16) -> None:
@@ -53,6 +53,8 @@ class RateSearch:
                 self.best = max(self.best or 0.0, attempt.rate)
             return
         self._failed = attempt.rate
-        if self._sustained is not None and self._sustained.rate >= attempt.rate:  # what held for a short time did not hold for long
-            self._sustained = Attempt(self.best, thorough=True) if self.best is not None and self.best < attempt.rate else None
+        if self._sustained is not None and self._sustained.rate >= attempt.rate:
+            # What held for a short time did not hold for long: below it nothing is known but the best so far.
+            known = self.best is not None and self.best < attempt.rate
+            self._sustained = Attempt(self.best or 0.0, thorough=True) if known else None
             self._factor = max(1.25, self._factor**0.5)

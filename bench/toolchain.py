@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["BuildFailed", "Tools", "build_tools", "compiler_version"]
+__all__ = ["ToolchainError", "Tools", "build_tools", "compiler_version"]
 
 LOAD = Path(__file__).parent / "load"
 BUILD = Path(__file__).parent / "build"
@@ -22,7 +22,7 @@ _SOURCES = {
 _FLAGS = ("-O2", "-std=gnu11", "-Wall", "-Wextra", "-Wconversion", "-Wno-sign-conversion")
 
 
-class BuildFailed(Exception):
+class ToolchainError(Exception):
     """The message says what to do about it."""
 
 
@@ -35,7 +35,7 @@ class Tools(NamedTuple):
 def _compiler() -> str:
     found = shutil.which(os.environ.get("CC", "gcc")) or shutil.which("cc")
     if found is None:
-        raise BuildFailed("no C compiler found: install gcc (Debian: apt install gcc libc6-dev), or name one in CC")
+        raise ToolchainError("no C compiler found: install gcc (Debian: apt install gcc libc6-dev), or name one in CC")
     return found
 
 
@@ -48,7 +48,7 @@ def build_tools(into: Path = BUILD, *, extra_flags: tuple[str, ...] = ()) -> Too
     """Compile what is older than its sources. ``extra_flags`` go to the compiler (give them a folder of their own).
 
     Raises:
-      BuildFailed: no compiler, or it refused; with its words.
+      ToolchainError: no compiler, or it refused; with its words.
     """
     into.mkdir(parents=True, exist_ok=True)
     newest = max(file.stat().st_mtime for file in (*LOAD.iterdir(), Path(__file__)))
@@ -59,9 +59,17 @@ def build_tools(into: Path = BUILD, *, extra_flags: tuple[str, ...] = ()) -> Too
         # Compiled beside its place and moved there, so that two runs at once do not meet half a program.
         with tempfile.TemporaryDirectory(dir=into) as scratch:
             out = Path(scratch) / name
-            command = [_compiler(), *_FLAGS, *extra_flags, *(str(LOAD / source) for source in sources), "-o", str(out), "-lm"]
+            command = [
+                _compiler(),
+                *_FLAGS,
+                *extra_flags,
+                *(str(LOAD / source) for source in sources),
+                "-o",
+                str(out),
+                "-lm",
+            ]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
-                raise BuildFailed(f"could not compile {name}: {' '.join(command)}\n{done.stderr}")
+                raise ToolchainError(f"could not compile {name}: {' '.join(command)}\n{done.stderr}")
             out.replace(target)
     return Tools(*(into / name for name in Tools._fields))

@@ -1,7 +1,7 @@
 """One system under test with its producer and its subscribers, and trials on it: the measuring itself.
 
-A trial goes: the client opens a new account with the schedule → the producer keeps to that schedule → the client waits until all
-is there. In between the driver sleeps. All CPU accounts are read before and after.
+A trial goes: the client opens a new account with the schedule → the producer keeps to that schedule → the client waits
+until all is there. In between the driver sleeps. All CPU accounts are read before and after.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -40,7 +40,7 @@ class Trial(msgspec.Struct, frozen=True):
     """Of all processes of the system under test, without the producer."""
     producer_cpu_s: float
     foreign_cores: float
-    """How many cores other programs on this machine used meanwhile. The system's clock ticks make it good to about 0.05."""
+    """How many cores other programs on this machine used meanwhile; good to about 0.05, by the kernel's clock ticks."""
     wall_s: float
     memory_kib: int
     """Proportional set size of the system's processes at the end."""
@@ -56,7 +56,9 @@ class Trial(msgspec.Struct, frozen=True):
         if self.complete:
             return None
         receipt, sent = self.receipt, self.production.sent
-        told = f"{receipt.messages} of {sent * self.subscribers} delivered, {receipt.missing} jumped over, {receipt.repeated} repeated"
+        told = f"{receipt.messages} of {sent * self.subscribers} delivered"
+        told += f", {receipt.missing} jumped over" if receipt.missing else ""
+        told += f", {receipt.repeated} repeated" if receipt.repeated else ""
         return told + (f", {receipt.closed} closed ({receipt.reason})" if receipt.closed else "")
 
     @property
@@ -70,7 +72,7 @@ class Trial(msgspec.Struct, frozen=True):
 
     @property
     def load_cores(self) -> float:
-        """How much of a core the client and the producer took while ticks flowed; near 1 they may be what limits the figure."""
+        """How much of a core client and producer took while ticks flowed; near 1, they may be the limit."""
         span_s = max(self.seconds, (self.receipt.last_receipt_ns - self.receipt.first_receipt_ns) / 1e9)
         return (self.receipt.cpu_ns / 1e9 + self.producer_cpu_s) / span_s
 
@@ -125,7 +127,8 @@ class Session:
 
 
 class Workbench:
-    """Where systems run: one folder, the tools, and which CPU the load goes to."""
+    """Where systems run: one folder (of a short path, for it will hold unix sockets), the tools, and which CPU the
+    load goes to."""
 
     def __init__(self, tools: Tools, directory: Path, *, load_cpu: int | None, seconds: float | None = None) -> None:
         self._tools = tools
@@ -141,13 +144,18 @@ class Workbench:
         return usual if self._seconds is None else self._seconds
 
     @contextlib.contextmanager
+    def quiet(self) -> Iterator[Callable[[], float]]:
+        """For work done in the driver's own process; yields what tells how many cores others have used since."""
+        busy, own, wall = machine_busy_s(), time.process_time(), time.monotonic()
+        yield lambda: max(0.0, machine_busy_s() - busy - (time.process_time() - own)) / (time.monotonic() - wall)
+
+    @contextlib.contextmanager
     def session(self, system: StreamingSystem, subscribers: int) -> Iterator[Session]:
         """Start the system, have it fed by a producer and connect the subscribers; end all of it afterwards.
 
         Raises:
           TrialFailed: one of them did not come up.
         """
-        # Made here and not in the results' folder: paths of unix sockets are short.
         with contextlib.ExitStack() as stack:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="run-", dir=self._directory)))
             control = directory / "producer"
@@ -157,7 +165,11 @@ class Workbench:
             running = stack.enter_context(system.running(directory, command))
             producer = stack.enter_context(Producer(control))
             client = LoadClient(
-                self._tools.load_client, running.endpoint(subscribers), subscribers, directory=directory, cpu=self.load_cpu
+                self._tools.load_client,
+                running.endpoint(subscribers),
+                subscribers,
+                directory=directory,
+                cpu=self.load_cpu,
             )
             stack.enter_context(client)
             yield Session(running, producer, client, subscribers)

@@ -52,6 +52,7 @@ cdef inline text scan_digits(text p, Digits* d) noexcept nogil:
         p += 1
     start = p
     d.first = d.last = NULL
+    d.point = 0
     d.count = 0
     if p[0] == 0x30:
         p += 1

@@ -10,7 +10,7 @@ enum { HISTOGRAM_BITS = 6, HISTOGRAM_BUCKETS = (63 - HISTOGRAM_BITS) * (1 << HIS
 
 struct histogram {
   uint64_t count, negative;
-  int64_t sum, min, max;
+  int64_t min, max;
   uint64_t buckets[HISTOGRAM_BUCKETS];
 };
 
@@ -30,13 +30,12 @@ static inline void histogram_record(struct histogram *h, int64_t value) {
   if (!h->count || value < h->min) h->min = value;
   if (value > h->max) h->max = value;
   h->count++;
-  h->sum += value;
   h->buckets[histogram_bucket((uint64_t)value)]++;
 }
 
 static inline void histogram_print(const struct histogram *h, FILE *to) {
-  fprintf(to, "{\"count\":%" PRIu64 ",\"negative\":%" PRIu64 ",\"sum_ns\":%" PRId64 ",\"min_ns\":%" PRId64 ",\"max_ns\":%" PRId64 ",\"buckets\":[",
-          h->count, h->negative, h->sum, h->min, h->max);
+  fprintf(to, "{\"count\":%" PRIu64 ",\"negative\":%" PRIu64 ",\"min_ns\":%" PRId64 ",\"max_ns\":%" PRId64 ",\"buckets\":[", h->count, h->negative,
+          h->min, h->max);
   const char *comma = "";
   for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
     if (h->buckets[i]) {

@@ -19,12 +19,10 @@
 #define _GNU_SOURCE
 #include <inttypes.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -186,7 +184,6 @@ int main(int argc, char **argv) {
     CPU_SET(options.cpu, &set);
     sched_setaffinity(0, sizeof set, &set);
   }
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
   int epoll = epoll_create1(EPOLL_CLOEXEC);
   subscribers_open(epoll);
   struct epoll_event events[512], commands = {.events = EPOLLIN, .data.ptr = NULL};

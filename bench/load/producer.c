@@ -9,6 +9,7 @@
 // It leaves when the controller hangs up, and when nobody reads its output any more.
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <sched.h>
@@ -72,19 +73,24 @@ static void write_digits(char *to, uint64_t value, int width) {
   }
 }
 
-static int write_all(const char *p, size_t n) {
+// Standard output does not block, so that a reader that has stopped cannot hold us up beyond `give_up_ns`.
+static int write_all(const char *p, size_t n, int64_t give_up_ns) {
   while (n) {
     ssize_t written = write(STDOUT_FILENO, p, n);
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return errno;
-    p += written;
-    n -= (size_t)written;
+    if (written >= 0) {
+      p += written;
+      n -= (size_t)written;
+    } else if (errno == EAGAIN) {
+      int64_t left_ms = (give_up_ns - now_ns()) / 1000000 + 1;
+      struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+      if (left_ms <= 0 || !poll(&out, 1, (int)left_ms)) return ETIMEDOUT;
+    } else if (errno != EINTR) return errno;
   }
   return 0;
 }
 
 // Writes `n` lines with one stamp. Returns an errno.
-static int write_batch(int n, int64_t stamp) {
+static int write_batch(int n, int64_t stamp, int64_t give_up_ns) {
   static char batch[BATCH * LINE_MAX_BYTES];
   char *to = batch;
   for (int i = 0; i < n; i++) {
@@ -94,7 +100,7 @@ static int write_batch(int n, int64_t stamp) {
     write_digits(to + t->index, next_index++, INDEX_DIGITS);
     to += t->length;
   }
-  return write_all(batch, (size_t)(to - batch));
+  return write_all(batch, (size_t)(to - batch), give_up_ns);
 }
 
 static void run(double rate, double seconds, int64_t start_ns, FILE *answer) {
@@ -103,13 +109,13 @@ static void run(double rate, double seconds, int64_t start_ns, FILE *answer) {
   struct schedule schedule = schedule_at(start_ns, rate);
   uint64_t first = next_index, target = rate > 0 ? (uint64_t)(rate * seconds + 0.5) : UINT64_MAX, sent = 0;
   int64_t end_ns = start_ns + (int64_t)(seconds * 1e9);
-  int64_t give_up_ns = rate > 0 ? end_ns + (int64_t)(seconds * 0.25e9) + 250000000 : end_ns;  // too slow a reader: no use in going on
+  int64_t give_up_ns = end_ns + (int64_t)(seconds * 0.25e9) + 250000000;  // the reader is too slow: no use in going on
   int error = 0;
   sleep_until_ns(start_ns);
   while (sent < target && !error) {
     int64_t now = now_ns();
     int n = BATCH;
-    if (now >= give_up_ns) break;
+    if (now >= (rate > 0 ? give_up_ns : end_ns)) break;
     if (rate > 0) {
       int64_t due = schedule_due_ns(&schedule, sent);
       if (due > now) {
@@ -119,7 +125,7 @@ static void run(double rate, double seconds, int64_t start_ns, FILE *answer) {
       for (n = 0; n < BATCH && sent + (uint64_t)n < target && (due = schedule_due_ns(&schedule, sent + (uint64_t)n)) <= now; n++)
         histogram_record(&late, now - due);
     }
-    error = write_batch(n, now);
+    error = write_batch(n, now, give_up_ns);
     if (!error) sent += (uint64_t)n;
   }
   fprintf(answer, "{\"first\":%" PRIu64 ",\"sent\":%" PRIu64 ",\"target\":%" PRIu64 ",\"elapsed_ns\":%" PRId64 ",\"error\":%d,\"late\":", first, sent,
@@ -167,6 +173,7 @@ int main(int argc, char **argv) {
     return 78;
   }
   signal(SIGPIPE, SIG_IGN);
+  fcntl(STDOUT_FILENO, F_SETFL, fcntl(STDOUT_FILENO, F_GETFL) | O_NONBLOCK);
   prctl(PR_SET_TIMERSLACK, 1000);  // ns: the default of 50 µs would make every tick late
   prepare_templates();
   next_index = FIRST_INDEX;

@@ -20,7 +20,7 @@ _READ_BYTES = 65536
 
 async def _serve(port: int, typed: bool) -> None:
     subscribers: set[ServerConnection] = set()
-    transform = typed_transform("bench") if typed else None
+    transform = typed_transform() if typed else None
     ended = asyncio.Event()
     rest = b""
 

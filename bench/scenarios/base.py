@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from bench.results import Column, Outcome, Results
-from bench.systems.base import System
+from bench.systems.base import ParsingSystem, StreamingSystem, System
 from bench.workbench import Trial, Workbench
 
 __all__ = ["Plot", "Point", "Scenario", "outcome_of"]
+
 
 @dataclass(frozen=True)
 class Point:
@@ -21,8 +23,8 @@ class Point:
     """Where it stands on a plot's axis."""
 
 
-Plot = Callable[[Results], str]
-"""Draws results; returns an SVG document."""
+Plot = Callable[[Results], str | None]
+"""Draws results as an SVG document; None when there is nothing to show."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class Scenario:
     order: int
     """Scenarios run and print in ascending order."""
     title: str
-    needs: type[System]
-    """:class:`ParsingSystem` or :class:`StreamingSystem`: systems of another kind take no part."""
+    kind: Literal["parsing", "streaming"]
+    """Which systems take part: every :class:`ParsingSystem`, or every :class:`StreamingSystem`."""
     points: tuple[Point, ...]
     columns: tuple[Column, ...]
     headline: str
@@ -41,6 +43,9 @@ class Scenario:
     """Takes one measurement. Raises TrialFailed when there is none."""
     plots: dict[str, Plot]
     """By file name, without the ending."""
+
+    def takes(self, system: System) -> bool:
+        return isinstance(system, ParsingSystem if self.kind == "parsing" else StreamingSystem)
 
 
 def outcome_of(trial: Trial, values: dict[str, float]) -> Outcome:

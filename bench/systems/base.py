@@ -20,8 +20,8 @@ class System(abc.ABC):
     name: str
     """As on the command line and in the tables."""
     work: Literal["typed", "relay"]
-    """``typed``: every tick is parsed to exact decimals, checked, its lag taken, and written anew. ``relay``: passed on unread.
-    Compare like with like."""
+    """``typed``: every tick is parsed to exact decimals, checked, its lag taken, and written anew. ``relay``: passed
+    on unread. Compare like with like."""
     note: str = ""
     """What a reader of the figures must know; goes under the tables."""
 
@@ -39,9 +39,9 @@ class ParsingSystem(System):
 
     @abc.abstractmethod
     def parse(self, lines: bytes, repeat: int) -> tuple[int, int]:
-        """Work through ``lines`` (ended by line feeds) ``repeat`` times; returns the time taken (ns) and how many ticks were accepted.
+        """Parse, validate, normalise, take the lag, rank and encode ``lines`` (ended by line feeds), ``repeat`` times.
 
-        Parse, validate, normalise, take the lag, rank, encode. What is not part of that work is not in the time.
+        Returns the CPU time of this (ns), and how many ticks were accepted. What is no part of it is not in the time.
         """
 
 
@@ -51,7 +51,7 @@ class RunningSystem(Protocol):
     @property
     def pids(self) -> list[int]: ...
 
-    def endpoint(self, subscribers: int) -> Endpoint:
+    def endpoint(self, subscribers: int, /) -> Endpoint:
         """Where that many subscribers may connect now. Raises TrialFailed."""
 
 
@@ -62,7 +62,8 @@ class StreamingSystem(System):
     def running(self, directory: Path, ingestor: list[str]) -> AbstractContextManager[RunningSystem]:
         """Start it, fed by the standard output of the command ``ingestor``, with all its files in ``directory``.
 
-        It is ready to accept subscribers when the context is entered, and has ended when it is left. Raises TrialFailed.
+        It is ready to accept subscribers when the context is entered, and has ended when it is left. Raises
+        TrialFailed.
         """
 
 

@@ -1,6 +1,7 @@
 """FinStream itself, by its contracts alone: configuration in, ready line out, one registration for each subscriber.
 
-``FINSTREAM`` in the environment names another ``finstream`` command to measure (another checkout, say); then its parser is not measured.
+``FINSTREAM`` in the environment names another ``finstream`` command to stream with (of another checkout, say); the
+parser is always that of this interpreter.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from bench.systems.base import ParsingSystem, StreamingSystem, versions_of
 
 _READY_TIMEOUT_S = 20.0
 _OUTBOX_BYTES = 64 << 20
-"""More than the default of 1 MiB, of which a single subscriber at millions of ticks/s would use up all in 2 ms: one turn of the
-kernel's scheduler while the client waits for its core. The bound on age stays."""
+"""More than the default of 1 MiB, of which a single subscriber at millions of ticks/s would use up all in 2 ms: one
+turn of the kernel's scheduler while the client waits for its core. The bound on age stays."""
 
 
 class _Ready(msgspec.Struct):
@@ -47,7 +48,7 @@ class _Engine:
     def endpoint(self, subscribers: int) -> Endpoint:
         public = http.client.HTTPConnection(urlsplit(self._ready.public).netloc, timeout=30)
         try:
-            paths = [f"/v1/stream?client={self._register(public)}" for _ in range(subscribers)]
+            paths = tuple(f"/v1/stream?client={self._register(public)}" for _ in range(subscribers))
         except OSError as error:
             raise TrialFailed(f"registering a client: {error}") from error
         finally:
@@ -57,7 +58,7 @@ class _Engine:
         return Endpoint(
             port=stream.port,
             paths=paths,
-            hello=['{"op":"subscribe","topics":["bench"],"id":1}'],
+            hello=('{"op":"subscribe","topics":["bench"],"id":1}',),
             ready_text='"type":"subscribed"',
             stamp_member="ts_event",
             stamp_unit_ns=1000,
@@ -100,7 +101,13 @@ class FinStream(ParsingSystem, StreamingSystem):
             "limits": {"outbox_bytes": _OUTBOX_BYTES},
             "logs": {"level": "warning"},
             "assets": {
-                "bench": {"command": ingestor, "kind": "pricing", "origin": "synthetic", "start": "always", "stdout_full_s": None}
+                "bench": {
+                    "command": ingestor,
+                    "kind": "pricing",
+                    "origin": "synthetic",
+                    "start": "always",
+                    "stdout_full_s": None,
+                }
             },
         }
         config = directory / "config.yaml"

@@ -12,7 +12,7 @@ from bench.systems.base import ParsingSystem, versions_of
 class MsgspecDecimal(ParsingSystem):
     name = "msgspec-decimal"
     work = "typed"
-    note = "keeps decimals in their own form and drops members it does not know, which is less work than FinStream's"
+    note = "does not rank, number or rename, keeps decimals in their own form and drops members it does not know"
 
     def missing(self) -> str | None:
         return None if importlib.util.find_spec("msgspec") else "pip install msgspec"
@@ -21,14 +21,14 @@ class MsgspecDecimal(ParsingSystem):
         return versions_of("msgspec")
 
     def parse(self, lines: bytes, repeat: int) -> tuple[int, int]:
-        transform = typed_transform("bench")
+        transform = typed_transform()
         accepted = 0
-        began = time.perf_counter_ns()
+        began = time.thread_time_ns()
         for _ in range(repeat):
             for line in lines.split(b"\n"):
                 if line and transform(line) is not None:
                     accepted += 1
-        return time.perf_counter_ns() - began, accepted
+        return time.thread_time_ns() - began, accepted
 
 
 SYSTEMS = (MsgspecDecimal(),)

@@ -1,4 +1,4 @@
-"""Python's `websockets` with its broadcast, around msgspec with Decimal (`websockets`) or without looking (`websockets-relay`)."""
+"""Python's `websockets` with its broadcast: typed work by msgspec with Decimal, or a bare relay."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Server:
     def pids(self) -> list[int]:
         return [self._program.pid]
 
-    def endpoint(self, subscribers: int) -> Endpoint:
+    def endpoint(self, _subscribers: int) -> Endpoint:
         return Endpoint(port=self._port)
 
 
@@ -60,6 +60,10 @@ class Websockets(StreamingSystem):
 
 
 SYSTEMS = (
-    Websockets("websockets", "typed", "one asyncio process: msgspec with Decimal, then the library's broadcast; no bound on what is queued"),
+    Websockets(
+        "websockets",
+        "typed",
+        "one asyncio process: msgspec with Decimal, then the library's broadcast; no bound on what is queued",
+    ),
     Websockets("websockets-relay", "relay", "the same without looking at the ticks"),
 )

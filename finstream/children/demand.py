@@ -1,4 +1,5 @@
-"""Who wants which asset: plain counting. What follows from a count, and after which linger, is the runner's business."""
+"""Who wants which asset: plain counting. What follows from a count, and after which linger, is the runner's
+business."""
 
 from __future__ import annotations
 
@@ -11,9 +12,8 @@ __all__ = ["Demand"]
 class Demand:
     """Counts, for each asset, the subscribers that want it.
 
-    ``changed(asset, newly_wanted)`` is called on the spot after each change; it must neither block nor raise. An asset may be
-    wanted before it is configured.
-    """
+    ``changed(asset, newly_wanted)`` is called on the spot after each change; it must neither block nor raise. An asset
+    may be wanted before it is configured. """
 
     def __init__(self, changed: Callable[[str, bool], None]) -> None:
         self._changed = changed

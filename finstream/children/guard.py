@@ -51,7 +51,8 @@ class Guard:
         self._tell(f"-{session}\n")
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Keep the guardian alive until :meth:`dismiss`. Cancellation alone does not end it: it guards the stopping as well.
+        """Keep the guardian alive until :meth:`dismiss`. Cancellation alone does not end it: it guards the stopping as
+        well.
 
         Raises:
           OSError: the first one could not be started; without it the engine must not start a child.
@@ -103,7 +104,7 @@ class Guard:
                 stdin=reading, stdout=subprocess.DEVNULL, cwd="/", start_new_session=True,
                 # Without the mark of an engine that we may be a child of: its guardian is not to end ours.
                 env={name: value for name, value in os.environ.items() if name != ENGINE_MARK},
-            )  # fmt: skip
+            )
         except BaseException:
             os.close(writing)
             raise

@@ -1,22 +1,24 @@
 """The guardian: a process of its own that outlives the engine for as long as it takes to leave no orphan.
 
-Standard library only: this file is also run as a script, by its path, by an interpreter that knows nothing of the project.
+Standard library only: this file is also run as a script, by its path, by an interpreter that knows nothing of the
+project.
 
-Theory of operation. The engine holds the writing end of the guardian's standard input, and nobody else does. However the engine
-ends, by a clean stop, an exception or SIGKILL, the kernel closes that end, and the guardian reads the end of file. It then looks
-for what is left:
+Theory of operation. The engine holds the writing end of the guardian's standard input, and nobody else does. However
+the engine ends, by a clean stop, an exception or SIGKILL, the kernel closes that end, and the guardian reads the end of
+file. It then looks for what is left:
 
-* every process whose environment holds the engine's mark (``FINSTREAM_ENGINE=<epoch>``), which every descendant inherits, whatever
-  session or process group it made for itself;
-* every process in the session of a child that the engine told of (``+PID`` when it started, ``-PID`` once nothing of it was left),
-  for those that overwrote their environment, as programs do that set their own title;
+* every process whose environment holds the engine's mark (``FINSTREAM_ENGINE=<epoch>``), which every descendant
+  inherits, whatever session or process group it made for itself;
+* every process in the session of a child that the engine told of (``+PID`` when it started, ``-PID`` once nothing of it
+  was left), for those that overwrote their environment, as programs do that set their own title;
 * every descendant of these, for those that were started with an empty environment.
 
-They get SIGTERM, and after the grace SIGKILL. Processes are held by pidfd from the moment they are found, so that no signal can hit
-a stranger who was given a used number, and so that one whose parent is gone by the next look is not forgotten.
+They get SIGTERM, and after the grace SIGKILL. Processes are held by pidfd from the moment they are found, so that no
+signal can hit a stranger who was given a used number, and so that one whose parent is gone by the next look is not
+forgotten.
 
-Why not PR_SET_PDEATHSIG: the kernel sends it when the *thread* that forked ends, and threads that start our children come and go.
-"""
+Why not PR_SET_PDEATHSIG: the kernel sends it when the *thread* that forked ends, and threads that start our children
+come and go. """
 
 from __future__ import annotations
 
@@ -27,6 +29,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -34,7 +37,8 @@ __all__ = ["KILL_WAIT_S", "Found", "find_processes", "sweep"]
 
 _LOOK_AGAIN_S = 0.1
 KILL_WAIT_S = 5.0
-"""A process that takes longer to die of SIGKILL hangs in the kernel (on a dead network file system, say) and is given up."""
+"""A process that takes longer to die of SIGKILL hangs in the kernel (on a dead network file system, say) and is given
+up."""
 
 
 class Found(NamedTuple):
@@ -48,10 +52,11 @@ class Found(NamedTuple):
 
 
 def find_processes(marks: Collection[str], sessions: Collection[int]) -> list[Found]:
-    """The living processes that carry all ``marks`` (``NAME=value``) in their environment or belong to one of ``sessions``, and
-    the descendants of all these. Never the caller. Takes about 20 µs for each process of the system."""
+    """The living processes that carry all ``marks`` (``NAME=value``) in their environment or belong to one of
+    ``sessions``, and the descendants of all these. Never the caller. Takes about 20 µs for each process of the
+    system."""
     wanted = [f"\0{mark}\0".encode() for mark in marks]
-    everybody = [process for name in os.listdir("/proc") if name.isdigit() and (process := _look_at(int(name)))]
+    everybody = [process for name in os.listdir("/proc") if name.isdigit() and (process := _look_at(int(name)))]  # noqa: PTH208
     ours = {process.pid for process in everybody if process.session in sessions or _is_marked(process.pid, wanted)}
     children: dict[int, list[int]] = {}
     for process in everybody:
@@ -98,10 +103,8 @@ class _Held:
     def tell(self, what: signal.Signals) -> None:
         if what not in self.told:
             self.told.add(what)
-            try:
+            with suppress(OSError):  # ended, or another user's; either way there is nothing more to do than wait
                 signal.pidfd_send_signal(self.pidfd, what)
-            except OSError:
-                pass  # ended, or another user's; either way there is nothing more to do than wait
 
 
 def sweep(
@@ -114,9 +117,9 @@ def sweep(
 ) -> tuple[list[Found], list[Found]]:
     """End all processes that ``find`` finds: SIGTERM at once, SIGKILL once ``grace_s`` is over.
 
-    Over when ``quiet_looks`` looks in a row, 0.1 s apart, found nothing: a process that was just being started shows its mark a
-    moment later only. Members of the process group ``spare_group`` had their SIGTERM from somebody else; to many programs a second
-    one means "at once". Blocks for up to ``grace_s + kill_wait_s``.
+    Over when ``quiet_looks`` looks in a row, 0.1 s apart, found nothing: a process that was just being started shows
+    its mark a moment later only. Members of the process group ``spare_group`` had their SIGTERM from somebody else; to
+    many programs a second one means "at once". Blocks for up to ``grace_s + kill_wait_s``.
 
     Returns (all that were found, those that did not even die of SIGKILL).
     """
@@ -143,7 +146,8 @@ def sweep(
                     victim.tell(signal.SIGKILL)
                 elif victim.process.group != spare_group:
                     victim.tell(signal.SIGTERM)
-            for key in _wait_for_any(held, min(_LOOK_AGAIN_S, max(0.0, (kill_at if now < kill_at else give_up_at) - now))):
+            until = kill_at if now < kill_at else give_up_at
+            for key in _wait_for_any(held, min(_LOOK_AGAIN_S, until - now)):
                 victim = held.pop(key)
                 os.close(victim.pidfd)
                 ended.append(victim.process)
@@ -174,7 +178,7 @@ def _wait_for_any(held: dict[tuple[int, int], _Held], timeout_s: float) -> list[
     return [by_fd[fd] for fd, _events in poll.poll(timeout_s * 1000 + 1)]
 
 
-# --- the script -------------------------------------------------------------------------------------------------------------
+# --- the script ---------------------------------------------------------------------------------------------------
 
 
 def _outlive_the_engine() -> tuple[set[int], bool]:
@@ -194,7 +198,8 @@ def _outlive_the_engine() -> tuple[set[int], bool]:
 
 
 def _report(found: list[Found], left: list[Found], goodbye: bool) -> None:
-    """One line in the form of the engine's log, on the standard error inherited from the engine, if it can be written now."""
+    """One line in the form of the engine's log, on the standard error inherited from the engine, if it can be written
+    now."""
     message = {
         "timestamp": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "level": "error" if left else "warning",

@@ -1,9 +1,8 @@
 """How a child is made to leave, as data, and the climbing of it.
 
-A rung is a signal to the whole process group and the time that it has to take effect. The next rung is climbed when the time is
-over. Whatever the child leaves behind when it has gone (members of its group, and others that made a session of their own) is swept
-up afterwards, with what remains of the grace.
-"""
+A rung is a signal to the whole process group and the time that it has to take effect. The next rung is climbed when the
+time is over. Whatever the child leaves behind when it has gone (members of its group, and others that made a session of
+their own) is swept up afterwards, with what remains of the grace. """
 
 from __future__ import annotations
 
@@ -48,9 +47,8 @@ class Left(NamedTuple):
 async def climb(process: ChildProcess, rungs: Sequence[Rung], marks: Sequence[str]) -> Left:
     """Climb the ladder until nothing of the child is left. The process itself is not reaped.
 
-    ``marks`` are the environment entries by which its descendants are found. Takes at most the sum of the rungs' times plus
-    ``KILL_WAIT_S``. Run it shielded: a ladder climbed by half leaves orphans.
-    """
+    ``marks`` are the environment entries by which its descendants are found. Takes at most the sum of the rungs' times
+    plus ``KILL_WAIT_S``. Run it shielded: a ladder climbed by half leaves orphans. """
     climbed: list[str] = []
     # The group of one that has ended by itself is asked the same way; that is rung one for those it left.
     start = trio.current_time()
@@ -73,6 +71,6 @@ async def climb(process: ChildProcess, rungs: Sequence[Rung], marks: Sequence[st
             spare_group=process.pid if asked else None,
         ),
         limiter=trio.CapacityLimiter(1),
-    )  # fmt: skip
+    )
     strays = tuple(stray for stray in found if stray.pid != process.pid)
     return Left(tuple(climbed), strays, tuple(process.pid for process in left))

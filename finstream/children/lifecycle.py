@@ -2,12 +2,12 @@
 
 Rules:
 
-1. A child is in exactly one state. Every change goes through :meth:`Lifecycle.enter`, which knows what may follow what; anything
-   else is a bug of ours and raises.
-2. Only ``starting``, ``running`` and ``stopping`` have (or are about to have) a process. In every other state there is none left,
-   not even a grandchild.
-3. ``backoff`` and ``tripped`` are waited out whether anybody wants the child or not: otherwise a subscriber that comes and goes
-   would start a crashing child as fast as it likes.
+1. A child is in exactly one state. Every change goes through :meth:`Lifecycle.enter`, which knows what may follow what;
+   anything else is a bug of ours and raises.
+2. Only ``starting``, ``running`` and ``stopping`` have (or are about to have) a process. In every other state there is
+   none left, not even a grandchild.
+3. ``backoff`` and ``tripped`` are waited out whether anybody wants the child or not: otherwise a subscriber that comes
+   and goes would start a crashing child as fast as it likes.
 
               wanted                    exit 0 -> done             \\
     idle ---------------> starting      exit 78 -> misconfigured     > from running
@@ -23,7 +23,7 @@ from typing import Literal
 
 from finstream.vocabulary.reasons import STOPS
 
-__all__ = ["COMMANDS", "REASONS", "STATES", "TRANSITIONS", "IllegalTransition", "Lifecycle", "State"]
+__all__ = ["COMMANDS", "REASONS", "STATES", "TRANSITIONS", "IllegalTransitionError", "Lifecycle", "State"]
 
 State = Literal["idle", "starting", "running", "stopping", "backoff", "paused", "done", "misconfigured", "tripped"]
 
@@ -75,7 +75,7 @@ REASONS: dict[str, str] = {
 """Why a state was entered."""
 
 
-class IllegalTransition(RuntimeError):
+class IllegalTransitionError(RuntimeError):
     """A bug in the supervisor, never a child's fault."""
 
 
@@ -98,12 +98,12 @@ class Lifecycle:
         """Change the state.
 
         Raises:
-          IllegalTransition: the table does not allow it, or the reason has no name.
+          IllegalTransitionError: the table does not allow it, or the reason has no name.
         """
         if state not in TRANSITIONS[self.state]:
-            raise IllegalTransition(f"{self.state} -> {state} ({reason})")
+            raise IllegalTransitionError(f"{self.state} -> {state} ({reason})")
         if reason not in REASONS:
-            raise IllegalTransition(f"{reason} is not a reason")
+            raise IllegalTransitionError(f"{reason} is not a reason")
         previous, self.state, self.reason, self.detail = self.state, state, reason, detail
         self.since_us = self._wall_us()
         self._changed(previous)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+from contextlib import suppress
 
 import trio
 
@@ -14,8 +15,8 @@ __all__ = ["ChildProcess"]
 class ChildProcess:
     """The leader of a session and process group of its own.
 
-    Its number stays taken until :meth:`reap`, also after it ended; so signals to the group cannot hit a stranger before that.
-    """
+    Its number stays taken until :meth:`reap`, also after it ended; so signals to the group cannot hit a stranger before
+    that. """
 
     def __init__(self, process: trio.Process) -> None:
         """Takes the process over.
@@ -40,10 +41,8 @@ class ChildProcess:
 
     def signal_group(self, what: signal.Signals) -> None:
         """Send a signal to the whole process group; before :meth:`reap` only. Those of another user are left out."""
-        try:
+        with suppress(PermissionError):  # said only if none could be signalled: all are another user's
             os.killpg(self.pid, what)
-        except PermissionError:
-            pass  # the kernel says so only if none could be signalled: all are another user's, or have ended
 
     async def reap(self) -> int:
         """Take the exit code: negative for the signal that ended it. To be called after :meth:`exited`, once."""

@@ -1,11 +1,11 @@
 """When to start a failed child again: pure policy, no clock and no chance of its own.
 
-Back-off: the n-th failure in a row waits for a random time between 0 and ``min(max_s, initial_s * 2**(n-1))`` ("full jitter": children
-that fail together do not come back together). A run of at least ``stable_s`` starts the count anew.
+Back-off: the n-th failure in a row waits for a random time between 0 and ``min(max_s, initial_s * 2**(n-1))`` ("full
+jitter": children that fail together do not come back together). A run of at least ``stable_s`` starts the count anew.
 
-Circuit: ``circuit_failures`` failures within ``circuit_window_s`` open it. After ``circuit_cooldown_s`` one attempt is made: should
-that fail before ``stable_s``, the circuit is open again at once; should it hold for ``stable_s``, the circuit is closed.
-"""
+Circuit: ``circuit_failures`` failures within ``circuit_window_s`` open it. After ``circuit_cooldown_s`` one attempt is
+made: should that fail before ``stable_s``, the circuit is open again at once; should it hold for ``stable_s``, the
+circuit is closed. """
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ class Restarts:
         self._open = False
 
     def failed(self, now: float, ran_s: float) -> Decision:
-        """A run that took ``ran_s`` seconds (0 when it did not even start) failed at ``now``, in seconds of any steady clock."""
+        """A run that took ``ran_s`` seconds (0 when it did not even start) failed at ``now``, in seconds of any steady
+        clock."""
         limits = self.settings
         if ran_s >= limits.stable_s:
             self.forgive()

@@ -1,82 +1,37 @@
-"""One child through its life: starts, watches, stops and restarts it, run after run.
+"""One child through its life: run after run, and what lies between them.
 
-The task in :meth:`Runner.run` does everything that takes time. Commands, demand and the pump's events come as plain calls that
-change the state on the spot and wake the task, so whoever asks next sees the new state already.
+The task in :meth:`Runner.run` does everything that takes time. Commands, demand and the pump's events come as plain
+calls that change the state on the spot and wake the task, so whoever asks next sees the new state already.
 
-What an ingestor and a sink do differently is their :class:`Role`; what joins one run's standard streams to the pump are its
-:class:`Wires`.
+What an ingestor and a sink do differently is their :class:`~finstream.children.roles.Role`.
 """
 
 from __future__ import annotations
 
 import math
-import signal
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable
 
 import trio
 
 from finstream.children.guard import Guard
-from finstream.children.ladder import HARD, climb, polite
 from finstream.children.lifecycle import COMMANDS, Lifecycle, State
 from finstream.children.ports import Logger
-from finstream.children.process import ChildProcess
 from finstream.children.restarts import Restarts
-from finstream.children.spawn import CannotStart, spawn
+from finstream.children.roles import Role
+from finstream.children.run import Ending, Run
+from finstream.children.spawn import CannotStartError
 from finstream.children.spec import ChildSpec
-from finstream.children.stderr_log import LineLog, log_lines
 from finstream.vocabulary.errors import RequestError
 from finstream.vocabulary.settings import AssetSettings, SinkSettings
 
-__all__ = ["Role", "Runner", "Wires"]
+__all__ = ["Runner"]
 
 _WRONG_CONFIGURATION = 78
-_LAST_WORDS_S = 1.0
-"""How long a child's log is read on after its end: until somebody else who holds it is given up."""
-
 _FAILURES = frozenset({"BackpressureOverflow", "SlowSink", "StdoutClosed", "StdinClosed"})
-"""Stops that were the child's fault; it comes back by the restart policy."""
+"""Stops that are the child's fault: it comes back by the restart policy."""
 _HARD_STOPS = frozenset({"BackpressureOverflow", "SlowSink"})
-"""Those who do not keep up are not asked: what they still had to say would be in the way of what is new."""
+"""A child that does not keep up is not asked to leave: it would not hear it in time."""
 _LEVELS: dict[State, str] = {"backoff": "warning", "tripped": "error", "misconfigured": "error"}
-
-
-class Wires(Protocol):
-    """The standard streams of one run. Opened with both ends; ours are closed by :meth:`release`."""
-
-    stdin: int
-    stdout: int
-    stderr: int
-    logs: Sequence[tuple[str, trio.abc.AsyncResource]]
-
-    def close_theirs(self) -> None:
-        """The child has its ends now, or will never need them."""
-
-    def connect(self, stop: Callable[[str], None]) -> None:
-        """Give our end to the pump; ``stop`` takes a reason and is called when the pump finds the child at fault."""
-
-    async def let_go(self) -> str:
-        """Wait until the child closed its data stream; returns the reason to stop it should it stay."""
-
-    async def end_input(self, within_s: float) -> bool:
-        """Ask the child to leave by ending its input, after what is queued for it. False: it has none."""
-
-    async def drain(self) -> None:
-        """The child is gone: wait (with a bound) until the pump has read what it left in its pipe."""
-
-    def release(self) -> None:
-        """Take our end from the pump and close it. May be called again."""
-
-
-class Role(Protocol):
-    """What the runner asks of an asset or a sink."""
-
-    @property
-    def linger_s(self) -> float: ...
-    def is_wanted(self) -> bool: ...
-    def open_wires(self, spec: ChildSpec) -> Wires: ...
-    def changed(self, previous: State) -> None:
-        """The state changed. Neither blocks nor raises."""
 
 
 class Runner:
@@ -97,9 +52,11 @@ class Runner:
         self.pid: int | None = None
         self.restarts = 0
         self.last_exit_code: int | None = None
+        self.ended_with: int | None = None
+        """The exit code of the process whose end the present change tells of."""
         self.next_attempt_us: int | None = None
         self.leaving = "EngineStopping"
-        """Why it will have been stopped when :meth:`run` is cancelled."""
+        """The reason for its end when :meth:`run` is cancelled."""
         self.life = Lifecycle(wall_us, self._changed)
         self._role = role
         self._settings = settings
@@ -113,7 +70,7 @@ class Runner:
         self._news = trio.lowlevel.ParkingLot()
         self._last_words = ""
 
-    # --- told from outside ----------------------------------------------------------------------------------------------
+    # --- told from outside -----------------------------------------------------------------------------------------
 
     def demand_changed(self, newly_wanted: bool) -> None:
         if newly_wanted and self.life.state == "done":
@@ -129,7 +86,7 @@ class Runner:
         state = self.life.state
         if state not in COMMANDS[command]:
             possible = ", ".join(sorted(COMMANDS[command]))
-            raise RequestError("wrong-state", f"{command} is possible in the states {possible}; {self.spec.name} is {state}")
+            raise RequestError("wrong-state", f"{self.spec.name} is {state}; {command} is possible in {possible}")
         if command == "pause":
             if state in {"starting", "running", "stopping"}:
                 self.stop("Paused")
@@ -143,8 +100,9 @@ class Runner:
         else:
             self._begin("StartRequested" if command == "start" else "RestartRequested")
 
-    def reconfigure(self, spec: ChildSpec, settings: AssetSettings | SinkSettings) -> bool:
-        """Take a new configuration. Returns whether it needs a new process; then it gets one, if it is wanted and not paused."""
+    def reconfigure(self, spec: ChildSpec, settings: AssetSettings | SinkSettings) -> None:
+        """Take a new configuration. If it needs another process, it gets one, unless nobody wants it or it is
+        paused."""
         changed = spec != self.spec
         self.spec, self._settings = spec, settings
         self._restarts.settings = settings.restart
@@ -155,71 +113,150 @@ class Runner:
             elif self.life.state in {"backoff", "tripped", "misconfigured", "done"}:
                 self.life.enter("idle", "ConfigChanged")
         self._news.unpark_all()
-        return changed
 
     def stop(self, reason: str) -> None:
-        """Have the present run stopped, for a reason of ``STOPS``. Of a run that is being stopped only a pause changes the end."""
-        if self.life.state == "stopping":
-            if reason == "Paused":
-                self._stop_reason = reason
-        elif self.life.state in {"starting", "running"}:
+        """Have the present run stopped, for a reason of ``STOPS``. When it is being stopped already only a pause
+        changes what comes after."""
+        if self.life.state in {"starting", "running"}:
             self._stop_reason = reason
             self.life.enter("stopping", reason)
             self._serving.cancel(reason=reason)
+        elif self.life.state == "stopping" and reason == "Paused":
+            self._stop_reason = reason
 
-    # --- the task -------------------------------------------------------------------------------------------------------
+    # --- the task --------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Serve until cancelled; then end the child by its ladder, shielded, and leave it idle."""
-        try:
-            while True:
+        async with trio.open_nursery() as readers:
+            try:
+                while True:
+                    if self.life.state == "starting":
+                        await self._run_once(readers)
+                    else:
+                        await self._rest()
+            finally:
                 if self.life.state == "starting":
-                    await self._run_once()
-                else:
-                    await self._rest()
-        finally:
-            if self.life.state == "starting":
-                self.life.enter("stopping", self.leaving)
-            if self.life.state != "idle" or self.leaving == "ConfigRemoved":
-                self.life.enter("idle", self.leaving)
+                    self.life.enter("stopping", self.leaving)
+                if self.life.state != "idle" or self.leaving == "ConfigRemoved":
+                    self.life.enter("idle", self.leaving)
 
     async def _rest(self) -> None:
-        """Without a process: wait for a reason to start one."""
+        """Without a process: see whether there is a reason to start one, else wait for news."""
         state, wanted = self.life.state, self._role.is_wanted()
+        waits = state in {"backoff", "tripped"}
         if state == "idle" and wanted:
             self._begin("Wanted")
-        elif state in {"backoff", "tripped"} and trio.current_time() >= self._next_attempt:
+        elif waits and trio.current_time() >= self._next_attempt:
             if wanted:
                 self.restarts += 1
                 self._begin("Retry")
             else:
                 self.life.enter("idle", "NoDemand")
         else:
-            waits = state in {"backoff", "tripped"}
             with trio.move_on_at(self._next_attempt if waits else math.inf):
                 await self._news.park()
 
-    async def _run_once(self) -> None:
-        """One process from its start to the last line it wrote; decides on the state after it."""
-        spec, grace_s = self.spec, self._settings.stop_grace_s
-        self._stop_reason, self._serving, self._last_words = None, trio.CancelScope(), ""
+    async def _run_once(self, readers: trio.Nursery) -> None:
+        """One process; decides on the state after it."""
+        grace_s = self._settings.stop_grace_s
+        self._stop_reason, self._serving = None, trio.CancelScope()
         try:
-            wires = self._role.open_wires(spec)
-        except OSError as error:
-            self._did_not_start(error)
+            wires = self._role.open_wires(self.spec)
+            run = Run(self.spec, wires, guard=self._guard, logger=self._log, readers=readers)
+            await run.start()
+        except CannotStartError as error:
+            self._settle_without_process("misconfigured", "CannotStart", str(error))
             return
+        except OSError as error:
+            self._settle_without_process("backoff", "StartFailed", str(error))
+            return
+        self.pid = run.pid
         try:
-            process = await spawn(spec, stdin=wires.stdin, stdout=wires.stdout, stderr=wires.stderr)
-        except BaseException as error:
-            wires.close_theirs()
-            wires.release()
-            if isinstance(error, (CannotStart, OSError)):
-                self._did_not_start(error)
-                return
-            raise
-        wires.close_theirs()
-        self.pid = process.pid
-        self._guard.watch(process.pid)
-        started_at = trio.current_time()
-        async with trio.open_nursery() as logs:
-            ...
+            if self._stop_reason is None:
+                run.connect(self.stop)
+                self.life.enter("running", "Started")
+                with self._serving:
+                    await self._serve(run, grace_s)
+        finally:
+            if not run.has_exited():
+                self.stop(self.leaving)  # cancelled; otherwise it is being stopped already
+            with trio.CancelScope(shield=True):
+                ending = await run.end(grace_s, hard=self._stop_reason in _HARD_STOPS)
+            self._settle(ending)
+
+    async def _serve(self, run: Run, grace_s: float) -> None:
+        async with trio.open_nursery() as watchers:
+            watchers.start_soon(self._stop_when_unwanted)
+            watchers.start_soon(run.stop_if_deaf, self.stop, grace_s)
+            await run.exited()
+            watchers.cancel_scope.cancel()
+
+    async def _stop_when_unwanted(self) -> None:
+        while True:
+            while self._role.is_wanted():
+                await self._news.park()
+            with trio.move_on_after(self._role.linger_s) as linger:
+                while not self._role.is_wanted():
+                    await self._news.park()
+            if linger.cancelled_caught and not self._role.is_wanted():
+                self.stop("NoDemand")
+
+    # --- decisions -------------------------------------------------------------------------------------------------
+
+    def _begin(self, reason: str) -> None:
+        self.life.enter("starting", reason)
+        self._news.unpark_all()
+
+    def _settle(self, ending: Ending) -> None:
+        reason, code = self._stop_reason, ending.exit_code
+        self.pid, self.last_exit_code, self.ended_with, self._last_words = None, code, code, ending.last_words
+        if reason in _FAILURES:
+            self._failed(reason, self.life.detail, ending.ran_s)
+        elif reason is not None:
+            self._stopped(reason)
+        elif code == 0:
+            self._restarts.forgive()
+            self.life.enter("done", "Finished")
+        elif code == _WRONG_CONFIGURATION:
+            self.life.enter("misconfigured", "WrongConfiguration", f"exit code {code}")
+        else:
+            self._failed("Crashed", ending.how(), ending.ran_s)
+
+    def _settle_without_process(self, state: State, reason: str, detail: str) -> None:
+        if self._stop_reason is not None:
+            self._stopped(self._stop_reason)
+        elif state == "misconfigured":
+            self.life.enter(state, reason, detail)
+        else:
+            self._failed(reason, detail, 0.0)
+
+    def _stopped(self, reason: str) -> None:
+        again = reason == "RestartRequested" or (reason == "ConfigChanged" and self._role.is_wanted())
+        self.life.enter("paused" if reason == "Paused" else "starting" if again else "idle", reason)
+
+    def _failed(self, reason: str, detail: str, ran_s: float) -> None:
+        now = trio.current_time()
+        decision = self._restarts.failed(now, ran_s)
+        self._next_attempt = now + decision.wait_s
+        self.next_attempt_us = self._wall_us() + round(decision.wait_s * 1e6)
+        if decision.tripped:
+            cause = f"{reason}: {detail}" if detail else reason
+            self.life.enter("tripped", "CrashLoop", f"{decision.failures} failures in a row, the last one {cause}")
+        else:
+            self.life.enter("backoff", reason, detail)
+
+    def _changed(self, previous: State) -> None:
+        life = self.life
+        if life.state not in {"backoff", "tripped"}:
+            self.next_attempt_us = None
+        fields: dict[str, object] = {"state": life.state, "previous": previous, "reason": life.reason}
+        if life.detail:
+            fields["detail"] = life.detail
+        if self.pid is not None:
+            fields["pid"] = self.pid
+        if self.ended_with is not None:
+            fields |= {"exit_code": self.ended_with, "last_words": self._last_words}
+        getattr(self._log, _LEVELS.get(life.state, "info"))("child changed state", **fields)
+        self._role.changed(previous)
+        self.ended_with = None

@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import tty
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,19 +17,19 @@ import trio
 from finstream.children.process import ChildProcess
 from finstream.children.spec import ChildSpec
 
-__all__ = ["CannotStart", "Ends", "open_pipe", "open_pty", "open_socketpair", "spawn"]
+__all__ = ["CannotStartError", "Ends", "open_pipe", "open_pty", "open_socketpair", "spawn"]
 
 _PIPE_BYTES = 1 << 20
 """The most that Linux gives to everybody. It is what a burst may grow to while the pump does something else."""
 
 _HOPELESS = {
-    errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOEXEC, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.E2BIG,
-    errno.ETXTBSY, errno.ELIBBAD,
-}  # fmt: skip
+    errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOEXEC, errno.EISDIR, errno.ELOOP, errno.E2BIG,
+    errno.ENAMETOOLONG, errno.ETXTBSY, errno.ELIBBAD,
+}
 """What the next attempt would end in as well; all others (no memory, too many processes) may pass."""
 
 
-class CannotStart(Exception):
+class CannotStartError(Exception):
     """The command cannot be executed, now or later: a matter of configuration. The message says why."""
 
 
@@ -43,10 +44,8 @@ def open_pipe(*, large: bool = False) -> Ends:
     """A pipe that the child writes. ``large``: 1 MiB if the system allows, else its usual 64 KiB."""
     reading, writing = os.pipe2(os.O_CLOEXEC)
     if large:
-        try:
+        with suppress(OSError):  # this user's share of pipe memory is used up; a small pipe works as well
             fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        except OSError:
-            pass  # this user's share of pipe memory is used up; a small pipe works as well
     return Ends(reading, writing)
 
 
@@ -64,28 +63,29 @@ def open_socketpair() -> Ends:
 
 
 async def spawn(spec: ChildSpec, *, stdin: int, stdout: int, stderr: int) -> ChildProcess:
-    """Start the child as the leader of a session of its own, with these descriptors (or ``subprocess.DEVNULL``) and the usual
-    signal handling (SIGPIPE included). Closes none of them.
+    """Start the child as the leader of a session of its own, with these descriptors (or ``subprocess.DEVNULL``) and the
+    usual signal handling (SIGPIPE included). Closes none of them.
 
     Once the process exists it is returned, whatever is cancelled.
 
     Raises:
-      CannotStart: the command cannot be executed.
+      CannotStartError: the command cannot be executed.
       OSError: the system cannot start a process now.
     """
     if spec.unbuffer == "stdbuf" and (missing := await trio.to_thread.run_sync(_missing_program, spec)):
-        raise CannotStart(missing)  # stdbuf itself would only exit with 127
+        raise CannotStartError(missing)  # stdbuf itself would only exit with 127
     environment = {name: value for name, value in os.environ.items() if name not in spec.withheld} | spec.env
     try:
         process = await trio.lowlevel.open_process(
-            spec.argv(), stdin=stdin, stdout=stdout, stderr=stderr, cwd=spec.cwd, env=environment, start_new_session=True
+            spec.argv(), stdin=stdin, stdout=stdout, stderr=stderr, cwd=spec.cwd, env=environment,
+            start_new_session=True,
         )
     except OSError as error:
         if error.errno in _HOPELESS:
-            raise CannotStart(_explain(spec, error)) from error
+            raise CannotStartError(_explain(spec, error)) from error
         raise
     except ValueError as error:  # a NUL byte in an argument, or "=" in the name of a variable
-        raise CannotStart(f"{spec.command[0]}: {error}") from error
+        raise CannotStartError(f"{spec.command[0]}: {error}") from error
     try:
         return ChildProcess(process)
     except OSError:

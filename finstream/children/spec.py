@@ -1,20 +1,20 @@
 """What it takes to start one child: plain data.
 
-Two equal specs need no new process. That is how a reload finds what it may leave alone, so what can change under a running
-process (``linger_s``, ``stop_grace_s``, ``restart``, ``start``, ``kind``, ``quality``) is not in here.
-"""
+Two equal specs need no new process. That is how a reload finds what it may leave alone, so what can change under a
+running process (``linger_s``, ``stop_grace_s``, ``restart``, ``start``, ``kind``, ``quality``) is not in here. """
 
 from __future__ import annotations
 
 import sys
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from finstream.vocabulary.settings import AssetSettings, Settings, SinkSettings
 from finstream.vocabulary.topics import Topic, parse_topic
 
-__all__ = ["ENGINE_MARK", "ChildSpec", "asset_specs", "sink_specs"]
+__all__ = ["ENGINE_MARK", "ChildSpec", "EngineWords", "asset_specs", "sink_specs"]
 
 ENGINE_MARK = "FINSTREAM_ENGINE"
 """The environment variable by which every descendant of an engine is found; it holds the engine's epoch."""
@@ -44,56 +44,53 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Of a sink: what it is fed."""
 
     def argv(self) -> list[str]:
-        """What is executed. ``python`` is this engine's interpreter, so that a child finds the packages the engine has."""
+        """What is executed. ``python`` is this engine's interpreter, so that a child finds the packages the engine
+        has."""
         program = sys.executable if self.command[0] in {"python", "python3"} else self.command[0]
         wrapper = ["stdbuf", "-oL"] if self.unbuffer == "stdbuf" else []
         return [*wrapper, program, *self.command[1:]]
 
 
-def asset_specs(settings: Settings, *, epoch: str) -> dict[str, ChildSpec]:
+class EngineWords(NamedTuple):
+    """What every child is told of its engine. It does not change while the engine runs, whatever is reloaded."""
+
+    epoch: str
+    mode: str
+    token_env: str
+    """The admin token's variable: the operator's, so no child gets it."""
+
+
+def asset_specs(settings: Settings, engine: EngineWords) -> dict[str, ChildSpec]:
     """The specs of all configured assets, by name."""
-    return {
-        name: _spec(
-            name, "asset", asset, settings, epoch, unbuffer=asset.unbuffer, origin=asset.origin,
-            # A replay is paced by its pipe, so a full pipe is how it should be.
-            stdout_full_s=None if asset.origin == "replay" else asset.stdout_full_s,
-        )
-        for name, asset in settings.assets.items()
-    }  # fmt: skip
+    specs = {}
+    for name, asset in settings.assets.items():
+        # A replay is paced by its pipe, so a full pipe is how it should be.
+        full_s = None if asset.origin == "replay" else asset.stdout_full_s
+        spec = _spec(name, "asset", asset, engine)
+        specs[name] = replace(spec, unbuffer=asset.unbuffer, origin=asset.origin, stdout_full_s=full_s)
+    return specs
 
 
-def sink_specs(settings: Settings, *, epoch: str) -> dict[str, ChildSpec]:
+def sink_specs(settings: Settings, engine: EngineWords) -> dict[str, ChildSpec]:
     """The specs of all configured sinks, by name."""
-    return {
-        name: _spec(name, "sink", sink, settings, epoch, topics=tuple(parse_topic(topic) for topic in sink.topics))
-        for name, sink in settings.sinks.items()
-    }
+    specs = {}
+    for name, sink in settings.sinks.items():
+        topics = tuple(parse_topic(topic) for topic in dict.fromkeys(sink.topics))
+        specs[name] = replace(_spec(name, "sink", sink, engine), topics=topics)
+    return specs
 
 
 def _spec(
-    name: str,
-    role: Literal["asset", "sink"],
-    child: AssetSettings | SinkSettings,
-    settings: Settings,
-    epoch: str,
-    *,
-    unbuffer: Literal["none", "stdbuf", "pty"] = "none",
-    origin: Literal["live", "replay", "synthetic"] = "live",
-    stdout_full_s: float | None = None,
-    topics: tuple[Topic, ...] = (),
+    name: str, role: Literal["asset", "sink"], child: AssetSettings | SinkSettings, engine: EngineWords
 ) -> ChildSpec:
-    ours = {_NAMES[role]: name, "FINSTREAM_MODE": settings.mode, ENGINE_MARK: epoch}
+    ours = {_NAMES[role]: name, "FINSTREAM_MODE": engine.mode, ENGINE_MARK: engine.epoch}
     return ChildSpec(
         name=name,
         role=role,
         command=tuple(child.command),
         cwd=child.cwd,
         env={"PYTHONUNBUFFERED": "1", **child.env, **ours},
-        # The admin token is the operator's; the names are those of another engine's child, should we be one.
-        withheld=frozenset({settings.admin.token_env, *_NAMES.values()}),
-        marks=(f"{_NAMES[role]}={name}", f"{ENGINE_MARK}={epoch}"),
-        unbuffer=unbuffer,
-        origin=origin,
-        stdout_full_s=stdout_full_s,
-        topics=topics,
+        # The names too: should this engine be another engine's child, its children are not.
+        withheld=frozenset({engine.token_env, *_NAMES.values()}),
+        marks=(f"{_NAMES[role]}={name}", f"{ENGINE_MARK}={engine.epoch}"),
     )

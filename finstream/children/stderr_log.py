@@ -1,10 +1,9 @@
 """What a child writes to its standard error becomes log records, at a bounded rate.
 
-A line that is a JSON object with ``level`` and ``message`` (or ``msg``, or ``event``) keeps its level and its other members; any other
-line is logged as it is, at level info. All is read, so that a child never waits for its log; what exceeds the rate is counted, and
-the count is told. Only a child that writes more than ``_READ_BYTES_PER_S`` is slowed down, for reading it at any speed would take the
-control plane's time from everybody else.
-"""
+A line that is a JSON object with ``level`` and ``message`` (or ``msg``, or ``event``) keeps its level and its other
+members; any other line is logged as it is, at level info. All is read, so that a child never waits for its log; what
+exceeds the rate is counted, and the count is told. Only a child that writes more than ``_READ_BYTES_PER_S`` is slowed
+down, for reading it at any speed would take the control plane's time from everybody else. """
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ _LEVELS = {
     "trace": "debug", "debug": "debug", "verbose": "debug", "info": "info", "information": "info", "notice": "info",
     "warn": "warning", "warning": "warning", "err": "error", "error": "error", "critical": "error", "fatal": "error",
     "panic": "error", 10: "debug", 20: "debug", 30: "info", 40: "warning", 50: "error", 60: "error",
-}  # fmt: skip
+}
 """Level words as programs write them, and the numbers of the Node loggers."""
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -69,7 +68,7 @@ class LineLog:
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
         self._log = log
-        self._stream = stream
+        self.stream = stream
         self._bucket = TokenBucket(lines_per_s, burst, clock)
         self._rest = b""
         self._skipping = False
@@ -117,7 +116,7 @@ class LineLog:
         level, message, fields = _read_json(cut) or ("info", text, {})
         self.last_line = message
         more = {"fields": fields} if fields else {}
-        getattr(self._log, level)("child says", stream=self._stream, text=message, **more)
+        getattr(self._log, level)("child says", stream=self.stream, text=message, **more)
 
     def _suppress(self, lines: int) -> None:
         self.suppressed += lines
@@ -125,7 +124,7 @@ class LineLog:
 
     def _tell_suppressed(self) -> None:
         if self._untold:
-            self._log.warning("child says too much; lines were left out", stream=self._stream, lines=self._untold)
+            self._log.warning("child says too much; lines were left out", stream=self.stream, lines=self._untold)
             self._untold = 0
 
 
@@ -157,7 +156,7 @@ async def log_lines(stream: trio.abc.ReceiveStream, lines: LineLog) -> None:
         if not data:
             lines.end()
             return
-        lines.feed(data)
+        lines.feed(bytes(data))
         read += len(data)
         if read > _READ_BYTES_PER_S:
             await trio.sleep_until(reset_at)

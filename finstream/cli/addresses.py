@@ -27,10 +27,10 @@ class Addresses(msgspec.Struct, frozen=True, kw_only=True):
     stream: str = f"ws://{ListenSettings().stream}"
     admin: str = f"http://{ListenSettings().admin}"
 
-    def differing_options(self) -> str:
-        """The options that lead a second command to the same engine; empty for the default addresses."""
+    def differing_options(self, *sides: Side) -> str:
+        """The options that lead another command to these addresses; empty where they are the default ones."""
         usual = Addresses()
-        pairs = [(side, getattr(self, side)) for side in ("public", "stream", "admin")]
+        pairs = [(side, getattr(self, side)) for side in sides]
         return "".join(f" --{side} {url}" for side, url in pairs if url != getattr(usual, side))
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
+import time
+from urllib.parse import quote
+
 import click
 import msgspec
+from rich.table import Table
 from rich.text import Text
 
 from finstream.cli.addresses import Addresses, address_options
 from finstream.cli.client import ask
 from finstream.cli.commands import Command, examples
-from finstream.cli.output import json_option, print_json, table, terminal
+from finstream.cli.output import count, duration, json_option, print_json, table, terminal
 
 __all__ = ["assets", "state_text"]
 
@@ -24,6 +29,14 @@ _COLOURS = {
 }
 
 
+class _Statistics(msgspec.Struct, frozen=True):
+    ticks: int = 0
+    lines: int = 0
+    subscribers: int = 0
+    symbols: int = 0
+    rejected: dict[str, int] = {}
+
+
 class _Asset(msgspec.Struct, frozen=True):
     name: str
     state: str
@@ -34,6 +47,10 @@ class _Asset(msgspec.Struct, frozen=True):
     pid: int | None = None
     restarts: int = 0
     wanted_by: int = 0
+    since_us: int = 0
+    command: list[str] = []
+    statistics: _Statistics | None = None
+    """Only of an asset that is asked for by its name."""
 
 
 class _Assets(msgspec.Struct, frozen=True):
@@ -54,19 +71,27 @@ def state_text(state: str) -> Text:
 @json_option
 def assets(addresses: Addresses, asset: str | None, as_json: bool) -> None:
     """List the assets and the state of their ingestors, or show one ASSET."""
-    body = ask(addresses, "public", "GET", "/v1/assets" if asset is None else f"/v1/assets/{asset}")
+    body = ask(addresses, "public", "GET", "/v1/assets" if asset is None else f"/v1/assets/{quote(asset, safe='')}")
     if as_json:
         print_json(body)
         return
     if asset is None:
-        listed = msgspec.json.decode(body, type=_Assets).assets
+        terminal().print(_table(msgspec.json.decode(body, type=_Assets).assets))
     else:
-        listed = [msgspec.json.decode(body, type=_Asset)]
-    columns = ["asset", "state", "reason", "wanted by", "restarts", "pid", "kind", "origin", "detail"]
+        one = msgspec.json.decode(body, type=_Asset)
+        terminal().print(_table([one]))
+        for name, value in _details(one):
+            click.echo(f"{name:<12}{value}")
+
+
+def _table(listed: list[_Asset]) -> Table:
+    columns = ["asset", "state", "for", "reason", "wanted by", "restarts", "pid", "kind", "origin", "detail"]
+    now_us = time.time_ns() // 1000
     rows = [
         (
             each.name,
             state_text(each.state),
+            duration(max(1, (now_us - each.since_us) // 1_000_000)),
             each.reason,
             str(each.wanted_by),
             str(each.restarts),
@@ -77,4 +102,15 @@ def assets(addresses: Addresses, asset: str | None, as_json: bool) -> None:
         )
         for each in listed
     ]
-    terminal().print(table(columns, rows, right=["wanted by", "restarts", "pid"]))
+    return table(columns, rows, right=["for", "wanted by", "restarts", "pid"])
+
+
+def _details(asset: _Asset) -> list[tuple[str, str]]:
+    details = [("command", shlex.join(asset.command))]
+    if counted := asset.statistics:
+        details.append(("lines", f"{counted.lines:,}, of them {count(counted.ticks, 'tick')}"))
+        details.append(("symbols", f"{counted.symbols:,}"))
+        details.append(("subscribers", f"{counted.subscribers:,}"))
+        reasons = sorted(counted.rejected.items(), key=lambda item: -item[1])
+        details.append(("rejected", ", ".join(f"{number:,} {reason}" for reason, number in reasons) or "none"))
+    return details

@@ -15,6 +15,7 @@ from finstream.cli.check_verdict import judge
 from finstream.cli.commands import Command, examples
 from finstream.cli.output import json_option, print_json, terminal
 from finstream.cli.signals import until_asked_to_stop
+from finstream.vocabulary.errors import ConfigError
 
 __all__ = ["check"]
 
@@ -66,7 +67,10 @@ def check(
     """
 
     async def try_and_tell() -> int:
-        seen = await try_out(command, seconds=seconds, grace_s=grace_s, unbuffer=unbuffer, replay=replay, mode=mode)
+        try:
+            seen = await try_out(command, seconds=seconds, grace_s=grace_s, unbuffer=unbuffer, replay=replay, mode=mode)
+        except ConfigError as error:
+            raise click.BadParameter(error.problem, param_hint="COMMAND") from None
         findings = judge(seen)
         fit = not any(finding.level == "mend" for finding in findings)
         if as_json:

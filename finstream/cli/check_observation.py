@@ -58,6 +58,10 @@ class Lags(_Part, frozen=True, kw_only=True):
     max_us: int
     in_future: int
     """Ticks whose stamp lay ahead of our clock."""
+    too_far_ahead: int
+    """Ticks that the usual ``quality.future_ms`` would reject."""
+    too_old: int
+    """Ticks that the usual ``quality.max_age_ms`` would reject."""
 
 
 class Arrivals(_Part, frozen=True, kw_only=True):

@@ -14,18 +14,13 @@ from finstream.cli.output import count, duration, microseconds
 __all__ = ["print_report"]
 
 _SIGNS = {"mend": ("✗", "bold red"), "look": ("!", "yellow"), "good": ("✓", "green")}
-_LONGEST_LINE_SHOWN = 160
+_LONGEST_EXAMPLE = 160
+_INDENT = " " * 13
 
 
 def print_report(console: Console, seen: Observation, findings: Sequence[Finding]) -> None:
     for name, value in _facts(seen):
         console.print(Text.assemble((f"{name:<12}", "bold"), value))
-    for rejection in seen.rejections:
-        line = rejection.line
-        shown = line[:_LONGEST_LINE_SHOWN]
-        if len(line) > len(shown):
-            shown += f"… ({rejection.line_bytes:,} bytes)"
-        console.print(Text.assemble((f"\n{rejection.reason} × {rejection.count:,}", "bold red"), f"\n  first   {shown}"))
     if seen.stderr.tail:
         console.print(Text(f"\nstderr ({count(seen.stderr.lines, 'line')}, the last ones):", style="bold"))
         for line in seen.stderr.tail:
@@ -34,8 +29,10 @@ def print_report(console: Console, seen: Observation, findings: Sequence[Finding
     for finding in findings:
         sign, style = _SIGNS[finding.level]
         console.print(Text.assemble((f"{sign} ", style), (f"{finding.subject:<10} ", "bold"), finding.text))
+        if finding.example:
+            console.print(Text(f"{_INDENT}first: {_readable(finding.example)}", style="red"))
         if finding.remedy:
-            console.print(Text(f"             → {finding.remedy}", style="dim"))
+            console.print(Text(f"{_INDENT}→ {finding.remedy}", style="dim"))
     mend = sum(finding.level == "mend" for finding in findings)
     verdict = f"{count(mend, 'thing')} to mend" if mend else "fit for use"
     console.print(Text(f"\n{verdict}", style="bold red" if mend else "bold green"))
@@ -46,7 +43,7 @@ def _facts(seen: Observation) -> list[tuple[str, str]]:
     facts = [
         ("ran", duration(seen.ran_s)),
         ("lines", f"{lines.lines:,} ({lines.lines / seen.ran_s:,.1f} a second, {count(lines.bytes, 'byte')})"),
-        ("kinds", _kinds(lines)),
+        ("kinds", _kinds(lines) + _of_a_sample(lines)),
         ("symbols", _symbols(lines)),
     ]
     if lags := seen.lags:
@@ -73,7 +70,18 @@ def _kinds(lines: Lines) -> str:
     return ", ".join(count(many, name) for many, name in kinds if many) or "none"
 
 
+def _of_a_sample(lines: Lines) -> str:
+    all_of_them = lines.looked_at >= lines.ticks + lines.opaque
+    return "" if all_of_them else f" (kinds and lags of the first {lines.looked_at:,}; it prints faster than we look)"
+
+
 def _symbols(lines: Lines) -> str:
     names = sorted(lines.symbols, key=lambda name: -lines.symbols[name])
     shown = ", ".join(names[:8])
     return f"{len(names):,}{f': {shown}' if names else ''}{' …' if len(names) > 8 else ''}"
+
+
+def _readable(line: str) -> str:
+    """On one line of a terminal, whatever is in it."""
+    shown = (each if each.isprintable() else each.encode("unicode_escape").decode() for each in line[:_LONGEST_EXAMPLE])
+    return "".join(shown) + ("…" if len(line) > _LONGEST_EXAMPLE else "")

@@ -9,11 +9,14 @@ from statistics import median
 import msgspec
 
 from finstream.cli.check_observation import Lags
+from finstream.vocabulary.settings import QualitySettings
 
 __all__ = ["Samples"]
 
 _MOST_SAMPLES = 1_000_000
 _MOST_NAMES = 1000
+_FUTURE_US = (QualitySettings().future_ms or 0) * 1000
+_MAX_AGE_US = (QualitySettings().max_age_ms or 0) * 1000
 
 
 class _Message(msgspec.Struct, frozen=True, gc=False):
@@ -38,6 +41,8 @@ class Samples:
         self.symbols: Counter[str] = Counter()
         self.first_received_us: int | None = None
         self.in_future = 0
+        self.too_far_ahead = 0
+        self.too_old = 0
         self._lags = array("q")
         self._gaps = array("q")
         self._sizes = array("q")
@@ -60,6 +65,8 @@ class Samples:
             self.trades_without_identity += message.trade_id is None and message.event_id is None
         lag = message.ts_recv - message.ts_event
         self.in_future += lag < 0
+        self.too_far_ahead += lag < -_FUTURE_US
+        self.too_old += lag > _MAX_AGE_US
         if len(self._lags) < _MOST_SAMPLES:
             self._lags.append(lag)
 
@@ -89,6 +96,8 @@ class Samples:
             p99_us=ordered[len(ordered) * 99 // 100],
             max_us=ordered[-1],
             in_future=self.in_future,
+            too_far_ahead=self.too_far_ahead,
+            too_old=self.too_old,
         )
 
     def sizes(self) -> list[int]:

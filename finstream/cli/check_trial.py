@@ -1,4 +1,4 @@
-"""Runs an ingestor as the engine would: the same environment, pipes, parser and stop ladder; its one subscriber is us."""
+"""Runs an ingestor as the engine would: the same environment, pipes, parser and stop ladder; we are its subscriber."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Literal
 
 import trio
 
-from finstream.children.ladder import climb, polite
-from finstream.children.process import ChildProcess
-from finstream.children.spawn import CannotStart, open_pipe, open_pty, spawn
-from finstream.children.spec import ChildSpec, asset_specs
-from finstream.cli.check_observation import Arrivals, Ending, Lines, Observation, Rejection
+from finstream.children.spawn import CannotStartError, open_pipe, open_pty, spawn
+from finstream.children.spec import ChildSpec, EngineWords, asset_specs
+from finstream.cli.check_ending import watch_to_the_end
+from finstream.cli.check_observation import Arrivals, Lines, Observation, Rejection
 from finstream.cli.check_remedies import REMEDIES
 from finstream.cli.check_samples import Samples
 from finstream.cli.check_stderr import StderrTail
+from finstream.cli.client import TOKEN_VARIABLE
 from finstream.pump import (
     BlockBuffered,
     Framing,
@@ -63,20 +63,22 @@ async def try_out(
         command=list(command), unbuffer=unbuffer, stop_grace_s=grace_s, origin="replay" if replay else "live"
     )
     # A mark like an engine's epoch: by it the ladder finds whatever the program started.
-    spec = asset_specs(Settings(mode=mode, assets={_ASSET: settings}), epoch=f"check-{uuid.uuid4().hex}")[_ASSET]
-    failure: CannotStart | None = None
+    words = EngineWords(epoch=f"check-{uuid.uuid4().hex}", mode=mode, token_env=TOKEN_VARIABLE)
+    spec = asset_specs(Settings(mode=mode, assets={_ASSET: settings}), words)[_ASSET]
     pump = Pump(simulated=mode == "simulation")
-    async with trio.open_nursery() as nursery:
-        await nursery.start(pump.run)
-        trial = _Trial(pump, spec)
-        try:
-            await trial.run(seconds, grace_s)
-        except CannotStart as error:  # kept bare: the nursery would wrap it
-            failure = error
-        finally:
-            pump.stop()
-    if failure is not None:
-        raise ConfigError("COMMAND", str(failure))
+    trial = _Trial(pump, spec)
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(pump.run)
+            try:
+                await trial.run(seconds, grace_s)
+            finally:
+                pump.stop()
+    except* ConfigError as wrapped:
+        bare: BaseException = wrapped
+        while isinstance(bare, BaseExceptionGroup):
+            bare = bare.exceptions[0]
+        raise bare from None
     return trial.observation(list(command), replay=replay)
 
 
@@ -84,7 +86,7 @@ class _Trial:
     def __init__(self, pump: Pump, spec: ChildSpec) -> None:
         self._pump = pump
         self._spec = spec
-        # Old and future stamps are judged in the report, where a remedy can be given, instead of being rejected one by one.
+        # Old and future stamps are not rejected one by one: the report judges them, and knows a remedy.
         self._asset = pump.add_asset(_ASSET)
         pump.on_line(self._take_line)
         self._samples = Samples()
@@ -94,12 +96,13 @@ class _Trial:
         self._pipe_ended = trio.Event()
         self._stderr = StderrTail()
         self._started_us = 0
-        self._ran_s = 0.0
         self._lines_before_stop = 0
 
     async def run(self, seconds: float, grace_s: float) -> None:
-        """Raises:
-        CannotStart: the command cannot be executed.
+        """Take it through its life.
+
+        Raises:
+          ConfigError: the command cannot be executed.
         """
         ours, theirs = socket.socketpair()
         outbox = self._pump.add_outbox(
@@ -132,53 +135,27 @@ class _Trial:
                 self._started_us = time.time_ns() // 1000
                 nothing = subprocess.DEVNULL
                 process = await spawn(self._spec, stdin=nothing, stdout=stdout.theirs, stderr=stderr.theirs)
+            except CannotStartError as error:
+                raise ConfigError("COMMAND", str(error)) from None
             finally:
                 os.close(stdout.theirs)
                 os.close(stderr.theirs)
             source = self._pump.add_source(self._asset, stdout.ours, self._source_told)
             async with trio.open_nursery() as nursery, trio.lowlevel.FdStream(os.dup(stderr.ours)) as stream:
                 nursery.start_soon(self._stderr.read, stream)
-                await self._watch(process, seconds, grace_s)
-                with trio.move_on_after(_DRAIN_S):
-                    await self._pipe_ended.wait()
-                nursery.cancel_scope.cancel()
+                self._ran_s, self._ending = await watch_to_the_end(
+                    process, self._spec.marks, seconds=seconds, grace_s=grace_s, before_stop=self._before_stop
+                )
+                nursery.cancel_scope.deadline = trio.current_time() + _DRAIN_S
+                await self._pipe_ended.wait()
         finally:
             if source is not None:
                 self._pump.remove_source(source)
             os.close(stdout.ours)
             os.close(stderr.ours)
 
-    async def _watch(self, process: ChildProcess, seconds: float, grace_s: float) -> None:
-        start = trio.current_time()
-        by_itself = False
-        try:
-            with trio.move_on_after(seconds):
-                await process.exited()
-                by_itself = True
-        finally:
-            asked = trio.current_time()
-            self._ran_s = asked - start
-            self._lines_before_stop = self._pump.asset_statistics(self._asset).lines
-            with trio.CancelScope(shield=True):
-                ended = asked
-                async with trio.open_nursery() as nursery:
-                    pidfd = os.pidfd_open(process.pid)
-
-                    async def note_end() -> None:
-                        nonlocal ended
-                        await trio.lowlevel.wait_readable(pidfd)
-                        ended = trio.current_time()
-
-                    nursery.start_soon(note_end)
-                    left = await climb(process, polite(grace_s), self._spec.marks)
-                os.close(pidfd)
-                self._ending = Ending(
-                    by_itself=by_itself,
-                    exit_code=await process.reap(),
-                    after_s=self._ran_s if by_itself else ended - asked,
-                    killed="SIGKILL" in left.signals,
-                    left_behind=len(left.strays),
-                )
+    def _before_stop(self) -> None:
+        self._lines_before_stop = self._pump.asset_statistics(self._asset).lines
 
     async def _deliver_the_rest(self, outbox: int) -> None:
         deadline = trio.current_time() + _DRAIN_S

@@ -9,7 +9,6 @@ import msgspec
 
 from finstream.cli.check_observation import Ending, Observation
 from finstream.cli.output import count, duration, microseconds
-from finstream.vocabulary.settings import QualitySettings
 
 __all__ = ["Finding", "exit_meaning", "judge"]
 
@@ -22,6 +21,8 @@ class Finding(msgspec.Struct, frozen=True):
     subject: str
     text: str
     remedy: str = ""
+    example: str = ""
+    """The first line that it is about."""
 
 
 _SECOND_US = 1_000_000
@@ -53,9 +54,12 @@ def exit_meaning(code: int, *, asked: bool) -> str:
 def _about_lines(seen: Observation) -> Iterator[Finding]:
     lines = seen.lines
     for rejection in seen.rejections:
+        # A signal may hit any program in the middle of its last line; one that leaves by itself has no excuse.
+        cut_by_us = rejection.reason == "unterminated_line" and not seen.ending.by_itself
         yield Finding(
-            "mend", "lines", f"{count(rejection.count, 'line')} rejected as {rejection.reason}: {rejection.meaning}",
-            rejection.remedy,
+            "look" if cut_by_us else "mend", "lines",
+            f"{count(rejection.count, 'line')} rejected as {rejection.reason}: {rejection.meaning}",
+            rejection.remedy, example=rejection.line,
         )  # fmt: skip
     if lines.lines == 0:
         yield Finding(
@@ -75,36 +79,34 @@ def _about_stamps(seen: Observation) -> Iterator[Finding]:
     lags = seen.lags
     if lags is None or seen.replay:
         return
-    bounds = QualitySettings()
-    offset = _zone_offset(lags.median_us)
-    if offset is not None:
+    if offset := _zone_offset(lags.median_us):
         yield Finding(
             "mend", "stamps", f"stamps are off by {offset} at the median: they look like local time sent as UTC",
             "send epoch time, or ISO 8601 with its offset",
         )  # fmt: skip
-    elif bounds.max_age_ms is not None and lags.median_us > bounds.max_age_ms * 1000:
+        return
+    if lags.too_far_ahead:
         yield Finding(
-            "mend", "stamps", f"stamps are {microseconds(lags.median_us)} old at the median, and would be rejected",
+            "mend", "stamps", f"{count(lags.too_far_ahead, 'stamp')} too far in the future to be accepted, "
+            f"by up to {microseconds(-lags.min_us)}", "check the clock, and the unit of the stamps",
+        )  # fmt: skip
+    elif lags.in_future:
+        yield Finding(
+            "look", "stamps", f"{lags.in_future:,} of {count(lags.ticks, 'stamp')} in the future, "
+            f"by up to {microseconds(-lags.min_us)}: the source's clock is ahead of ours", "is NTP running here?",
+        )  # fmt: skip
+    if lags.too_old:
+        yield Finding(
+            "mend", "stamps",
+            f"{count(lags.too_old, 'stamp')} too old to be accepted, up to {microseconds(lags.max_us)}",
             "send the time of the event; for recorded data configure origin: replay (here: --replay)",
         )  # fmt: skip
     elif lags.median_us > _SLOW_US:
         yield Finding(
             "look", "stamps", f"ticks are {microseconds(lags.median_us)} late at the median",
-            "is it the venue, a queue in the program, or its clock (is NTP running)?",
+            "is it the venue, a queue in the program, or a clock (is NTP running)?",
         )  # fmt: skip
-    if offset is None and bounds.future_ms is not None and -lags.min_us > bounds.future_ms * 1000:
-        yield Finding(
-            "mend", "stamps", f"stamps lie up to {microseconds(-lags.min_us)} in the future, and would be rejected",
-            "check the clock, and the unit of the stamps",
-        )  # fmt: skip
-    elif offset is None and lags.in_future:
-        yield Finding(
-            "look", "stamps",
-            f"{lags.in_future:,} of {count(lags.ticks, 'stamp')} in the future, by up to {microseconds(-lags.min_us)}: "
-            "the venue's clock is ahead of ours",
-            "is NTP running here?",
-        )  # fmt: skip
-    elif offset is None and lags.median_us <= _SLOW_US:
+    elif not lags.in_future:
         yield Finding("good", "stamps", f"{microseconds(lags.median_us)} behind our clock at the median")
 
 
@@ -132,7 +134,7 @@ def _about_buffering(seen: Observation) -> Iterator[Finding]:
             remedy,
         )  # fmt: skip
     elif arrivals.arrivals:
-        yield Finding("good", "buffering", "lines come one by one as they are written")
+        yield Finding("good", "buffering", "no sign of a buffered stdout")
 
 
 def _about_ending(seen: Observation) -> Iterator[Finding]:
@@ -166,7 +168,7 @@ def _own_end(ending: Ending, *, replay: bool) -> Finding:
         case 0:
             return Finding("look", "exit", text, "a live source is expected to go on (recorded data: --replay)")
         case 78:
-            return Finding("mend", "exit", text, "its own configuration or arguments are wrong; stderr should say which")
+            return Finding("mend", "exit", text, "its configuration or arguments are wrong; stderr should say which")
     return Finding("mend", "exit", text, "stderr should say why")
 
 

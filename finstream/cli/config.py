@@ -10,10 +10,11 @@ import msgspec
 from finstream.cli import exits
 from finstream.cli.commands import Command, LazyGroup, examples
 from finstream.cli.output import count, json_option, print_json
-from finstream.cli.plan_table import PlanView, print_plan
+from finstream.cli.plan_table import print_plan
 from finstream.services.config import find_default, load
 from finstream.services.config_plan import plan as plan_change
 from finstream.vocabulary.errors import ConfigError
+from finstream.vocabulary.settings import Settings
 
 __all__ = ["check", "config", "plan"]
 
@@ -69,9 +70,17 @@ def plan(file: Path, against: Path | None, as_json: bool) -> None:
 
     What is not named goes on untouched.
     """
-    change = plan_change(load(against or find_default()), load(file))
-    view = msgspec.convert(msgspec.structs.asdict(change), PlanView)
+    change = plan_change(_load(against or find_default()), _load(file))
     if as_json:
-        print_json(msgspec.json.encode(view))
+        print_json(msgspec.json.encode(change))
     else:
-        print_plan(view, done=False)
+        print_plan(change, done=False)
+
+
+def _load(file: Path) -> Settings:
+    """As :func:`load`, but its errors name the file: there may be two."""
+    try:
+        return load(file)
+    except ConfigError as error:
+        where = error.where if error.where == str(file) else f"{file}: {error.where}"
+        raise ConfigError(where, error.problem, error.remedy) from None

@@ -18,26 +18,22 @@ __all__ = ["level", "logs"]
 
 @click.group(
     cls=LazyGroup,
-    lazy={"level": ("finstream.cli.logs:level", "Show or change the level of the engine's log.")},
+    lazy={"level": ("finstream.cli.logs:level", "Change the level of the engine's log.")},
     epilog=examples("finstream logs level debug"),
 )
 def logs() -> None:
     """Change how much the engine logs. The log itself is JSON lines on the engine's standard error."""
 
 
-@click.command(cls=Command, epilog=examples("finstream logs level", "finstream logs level debug"))
-@click.argument("level", type=click.Choice(get_args(LogLevel)), required=False)
+@click.command(cls=Command, epilog=examples("finstream logs level debug", "finstream logs level info --json"))
+@click.argument("level", type=click.Choice(get_args(LogLevel)))
 @address_options("admin")
 @json_option
-def level(addresses: Addresses, level: str | None, as_json: bool) -> None:
-    """Change the level of the engine's log at once, until its next start; without LEVEL, show it."""
-    if level is None:
-        body = ask(addresses, "admin", "GET", "/v1/logs/level")
-    else:
-        body = ask(addresses, "admin", "PUT", "/v1/logs/level", body={"level": level})
+def level(addresses: Addresses, level: str, as_json: bool) -> None:
+    """Change the level of the engine's log at once, until its next start."""
+    body = ask(addresses, "admin", "PUT", "/v1/logs/level", body={"level": level})
     if as_json:
         print_json(body)
         return
     answer = msgspec.json.decode(body)
-    was = answer.get("previous")
-    click.echo(answer["level"] if was is None else f"{was} → {answer['level']}")
+    click.echo(f"{answer['previous']} → {answer['level']}")

@@ -26,10 +26,15 @@ def json_option(function: _F) -> _F:
     return click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")(function)
 
 
-def terminal(*, stderr: bool = False) -> Console:
-    """Where people read: wide enough not to cut tables where it is a file or a pipe."""
-    stream = sys.stderr if stderr else sys.stdout
-    return Console(file=stream, highlight=False, width=None if stream.isatty() else _WIDTH_WITHOUT_TERMINAL)
+class _Terminal(Console):
+    def on_broken_pipe(self) -> None:
+        """Rich would end the process with 1; here :func:`finstream.cli.program.run_program` decides."""
+        raise BrokenPipeError
+
+
+def terminal() -> Console:
+    """Standard output for people: wide enough not to cut tables where it is a file or a pipe."""
+    return _Terminal(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL)
 
 
 def print_json(document: bytes) -> None:
@@ -59,7 +64,9 @@ def microseconds(value: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``1.5 s``, ``12 s``, ``3 min``, ``2.5 h``, ``11 d``."""
+    """``20 ms``, ``1.5 s``, ``3 min``, ``2.5 h``, ``11 d``."""
+    if abs(seconds) < 1:
+        return microseconds(seconds * 1e6)
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if abs(seconds) >= 2 * size:
             return f"{_three_digits(seconds / size)} {unit}"

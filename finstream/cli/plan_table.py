@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 import click
-import msgspec
 
-__all__ = ["PlanView", "print_plan"]
+from finstream.services.config_plan import Plan
 
-
-class PlanView(msgspec.Struct, frozen=True):
-    """The engine's plan, as far as it is shown."""
-
-    started: list[str] = []
-    stopped: list[str] = []
-    restarted: list[str] = []
-    unchanged: list[str] = []
-    needs_engine_restart: list[str] = []
+__all__ = ["print_plan"]
 
 
 _WORDS = {
@@ -26,12 +17,14 @@ _WORDS = {
 }
 
 
-def print_plan(plan: PlanView, *, done: bool) -> None:
+def print_plan(plan: Plan, *, done: bool) -> None:
     for name, (sign, colour, will, did) in _WORDS.items():
         for child in getattr(plan, name):
             click.secho(f"{sign} {did if done else will:<15} {child}", fg=colour)
+    for key in plan.hot:
+        click.secho(f"~ {'changed' if done else 'change':<15} {key}", fg="yellow")
     if plan.needs_engine_restart:
         keys = ", ".join(plan.needs_engine_restart)
         click.secho(f"! takes effect only when the engine restarts (`finstream reboot`): {keys}", fg="yellow")
-    if not (plan.started or plan.stopped or plan.restarted or plan.needs_engine_restart):
+    if not (plan.started or plan.stopped or plan.restarted or plan.hot or plan.needs_engine_restart):
         click.echo("nothing changed" if done else "nothing would change")

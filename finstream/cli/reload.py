@@ -9,7 +9,8 @@ from finstream.cli.addresses import Addresses, address_options
 from finstream.cli.client import ask
 from finstream.cli.commands import Command, examples
 from finstream.cli.output import json_option, print_json
-from finstream.cli.plan_table import PlanView, print_plan
+from finstream.cli.plan_table import print_plan
+from finstream.services.config_plan import Plan
 
 __all__ = ["reload"]
 
@@ -26,4 +27,4 @@ def reload(addresses: Addresses, as_json: bool) -> None:
     if as_json:
         print_json(body)
     else:
-        print_plan(msgspec.json.decode(body, type=PlanView), done=True)
+        print_plan(msgspec.json.decode(body, type=Plan), done=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 import msgspec
 import trio
-from trio_websocket import ConnectionClosed
+from trio_websocket import CloseReason, ConnectionClosed
 
 from finstream.cli import exits
 from finstream.cli.addresses import Addresses
@@ -16,11 +17,21 @@ from finstream.cli.client import Rest, open_stream
 from finstream.cli.failures import Problem, Refused, Unreachable
 from finstream.cli.messages import Message, message_line, read_message
 from finstream.vocabulary.errors import FinStreamError
+from finstream.vocabulary.problems import type_uri
+from finstream.vocabulary.reasons import CLOSINGS
 
 __all__ = ["Subscription"]
 
+_UNKNOWN_CLIENT = type_uri("unknown-client")
 _UNREGISTER_S = 1.0
 """The engine forgets a client by itself after its reconnection window; leaving is not held up for longer than this."""
+
+
+class _Ending(NamedTuple):
+    why: str
+    come_back: bool
+    come_back_in_s: float | None = None
+    """When the engine asks us to; None: by our own backoff."""
 
 
 class Subscription:
@@ -86,36 +97,29 @@ class Subscription:
 
     async def _stay_connected(self, rest: Rest) -> int:
         while True:
-            goodbye: Message | None = None
             try:
                 async with open_stream(self._addresses, self._uuid) as connection:
-                    goodbye, why = await self._read(connection.get_message)
-                if self._left == 0:
-                    return exits.OK
-                if not self._may_come_back(goodbye):
-                    raise Refused(Problem(title="The engine closed the connection", detail=why))
-            except Unreachable as failure:
-                if not (self._reconnect and self._welcomed):
+                    ending = await self._read(connection.get_message)
+            except (Unreachable, Refused) as failure:
+                ending = _Ending(str(failure), come_back=self._welcomed > 0 and self._may_pass(failure))
+                if not (ending.come_back and self._reconnect):
                     raise
-                why = failure.why
-            except Refused as refused:
-                if not (self._reconnect and self._welcomed and self._is_forgotten(refused)):
-                    raise
-                why = "the engine does not know this client any more"
-                if await self._registered_again(rest):
-                    self._note(f"{why}; registered a new one")
+                if self._is_forgotten(failure) and await self._registered_again(rest):
+                    self._note("the engine does not know this client any more; registered a new one")
                     continue
-            delay_s = self._backoff.next_delay_s()
-            if goodbye is not None and goodbye.reconnect_in_ms is not None:
-                delay_s = goodbye.reconnect_in_ms / 1000
-            self._note(f"connection ended: {why}; again in {delay_s:.1f} s")
+            if self._left == 0:
+                return exits.OK
+            if not (ending.come_back and self._reconnect):
+                raise Refused(Problem(title="The connection ended", detail=ending.why))
+            delay_s = self._backoff.next_delay_s() if ending.come_back_in_s is None else ending.come_back_in_s
+            self._note(f"{ending.why}; again in {delay_s:.1f} s")
             await trio.sleep(delay_s)
 
-    def _may_come_back(self, goodbye: Message | None) -> bool:
-        return self._reconnect and (goodbye is None or goodbye.reconnect is not False)
+    def _may_pass(self, failure: Unreachable | Refused) -> bool:
+        return isinstance(failure, Unreachable) or failure.problem.status >= 500 or self._is_forgotten(failure)
 
-    def _is_forgotten(self, refused: Refused) -> bool:
-        return self._given is None and refused.problem.type.endswith(":unknown-client")
+    def _is_forgotten(self, failure: Unreachable | Refused) -> bool:
+        return self._given is None and isinstance(failure, Refused) and failure.problem.type == _UNKNOWN_CLIENT
 
     async def _registered_again(self, rest: Rest) -> bool:
         try:
@@ -124,19 +128,14 @@ class Subscription:
             return False
         return True
 
-    async def _read(self, next_message: Callable[[], Awaitable[str | bytes]]) -> tuple[Message | None, str]:
-        """Read one connection to its end, or until the count is reached; returns the goodbye and why it ended."""
+    async def _read(self, next_message: Callable[[], Awaitable[str | bytes]]) -> _Ending:
+        """Read one connection to its end, or until the count is reached."""
         goodbye: Message | None = None
         while True:
             try:
                 text = await next_message()
             except ConnectionClosed as closed:
-                if goodbye is not None:
-                    return goodbye, goodbye.detail or goodbye.code or "the engine said goodbye"
-                reason = closed.reason
-                if reason is None:
-                    return None, "the connection broke"
-                return None, reason.reason or f"close code {reason.code}"
+                return _ending(goodbye, closed.reason)
             try:
                 message = read_message(text)
             except msgspec.DecodeError as error:
@@ -145,7 +144,7 @@ class Subscription:
                 goodbye = message
             await self._show(text if isinstance(text, str) else text.decode(), message)
             if self._left == 0:
-                return None, "enough"
+                return _Ending("enough", come_back=False)
 
     async def _show(self, text: str, message: Message) -> None:
         if message.seq is None:
@@ -183,3 +182,16 @@ class Subscription:
         if before is not None and message.seq > before + 1:
             self._note(f"{message.asset}: {message.seq - before - 1:,} messages missed")
         self._last_seq[message.asset] = message.seq
+
+
+def _ending(goodbye: Message | None, close: CloseReason | None) -> _Ending:
+    """What the engine said of why, and whether to come back; a connection that just broke says neither."""
+    if goodbye is not None:
+        in_s = None if goodbye.reconnect_in_ms is None else goodbye.reconnect_in_ms / 1000
+        why = goodbye.detail or goodbye.code or "the engine said goodbye"
+        return _Ending(why, come_back=goodbye.reconnect is not False, come_back_in_s=in_s)
+    if close is None:
+        return _Ending("the connection broke", come_back=True)
+    known = {closing.close_code: closing for closing in CLOSINGS.values()}.get(close.code)
+    why = close.reason or (known.text if known else f"close code {close.code}")
+    return _Ending(why, come_back=known is None or known.reconnect)

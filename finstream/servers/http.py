@@ -1,4 +1,5 @@
-"""A table of routes as a Quart application: reads and checks requests, writes answers, turns every error into problem details."""
+"""A table of routes as a Quart application: reads and checks requests, writes answers, turns every error into
+problem details."""
 
 from __future__ import annotations
 
@@ -10,14 +11,15 @@ import msgspec
 import trio
 from quart import Request, Response, request
 from quart_trio import QuartTrio
+from quart_trio.wrappers import TrioResponse
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from finstream.servers import problems
 from finstream.servers.origins import Origins
-from finstream.servers.ports import Logger
 from finstream.servers.problems import Problem, problem
 from finstream.servers.reading import read_json
 from finstream.servers.routes import SAFE_METHODS, Call, Route
+from finstream.services.logs import Logger
 from finstream.vocabulary.errors import ConfigError, RequestError
 
 __all__ = ["MAX_BODY_BYTES", "make_app"]
@@ -35,7 +37,14 @@ _DETAILS = {
     "request-timeout": f"the body was not complete within {BODY_TIMEOUT_S} s",
     "body-too-large": f"a body has at most {MAX_BODY_BYTES} bytes",
 }
-_HEADERS = {"unauthorized": {"WWW-Authenticate": "Bearer"}, "not-ready": {"Retry-After": "1"}, "too-many-clients": {"Retry-After": "5"}}
+_HEADERS = {
+    "unauthorized": {"WWW-Authenticate": "Bearer"},
+    "not-ready": {"Retry-After": "1"},
+    "too-many-clients": {"Retry-After": "5"},
+    # The rest of the body is not read, so nothing can follow it.
+    "body-too-large": {"Connection": "close"},
+    "request-timeout": {"Connection": "close"},
+}
 
 
 def make_app(
@@ -103,8 +112,8 @@ async def _serve(route: Route, decoder: msgspec.json.Decoder[Any], **arguments: 
             scope.shield = True
             answer = await route.handler(call)
     if route.answer is None:
-        return Response(status=route.status)
-    return Response(msgspec.json.encode(answer), status=route.status, content_type="application/json")
+        return _empty_response(route.status)
+    return _response(msgspec.json.encode(answer), route.status, "application/json")
 
 
 async def _read_body(decoder: msgspec.json.Decoder[Any]) -> Any:
@@ -125,7 +134,9 @@ def _read_query(route: Route) -> dict[str, str]:
     for name, values in request.args.lists():
         if name not in route.query:
             known = ", ".join(route.query) or "none"
-            raise RequestError("invalid-field", f"this path does not know the parameter {name!r}; it knows: {known}", field=f"?{name}")
+            raise RequestError(
+                "invalid-field", f"this path does not know the parameter {name!r}; it knows: {known}", field=f"?{name}"
+            )
         if len(values) > 1:
             raise RequestError("invalid-field", "the parameter is given more than once", field=f"?{name}")
         query[name] = values[0]
@@ -140,11 +151,23 @@ def _preflight_answer() -> Response:
         "Access-Control-Allow-Headers": "Authorization, Content-Type",
         "Access-Control-Max-Age": "600",
     }
-    return Response(status=204, headers=headers)
+    response = _empty_response(204)
+    response.headers.update(headers)
+    return response
+
+
+def _response(body: bytes, status: int, content_type: str) -> Response:
+    return TrioResponse(body, status=status, content_type=content_type)
+
+
+def _empty_response(status: int) -> Response:
+    response = _response(b"", status, "")
+    del response.headers["Content-Type"]
+    return response
 
 
 def _problem_response(what: Problem, headers: dict[str, str] | None = None) -> Response:
-    response = Response(msgspec.json.encode(what), status=what.status, content_type=problems.MEDIA_TYPE)
+    response = _response(msgspec.json.encode(what), what.status, problems.MEDIA_TYPE)
     response.headers.update(_HEADERS.get(what.type.rpartition(":")[2], {}))
     response.headers.update(headers or {})
     return response

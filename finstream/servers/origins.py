@@ -2,10 +2,11 @@
 
 A browser lets any page send requests to any address, also to this machine's own. Two things betray such a page:
 
-* its ``Origin``, which browsers send with every request that can change something and with every WebSocket handshake. Ours are
-  the pages that our own listeners serve, and those of ``listen.origins``;
-* the ``Host`` under which it found us. A page whose host name was made to point at 127.0.0.1 (DNS rebinding) counts as one of
-  ours for the browser, but it still says its own name. So a listener on loopback answers to loopback names only.
+* its ``Origin``, which browsers send with every request that can change something and with every WebSocket handshake.
+  Ours are the pages that our own listeners serve, and those of ``listen.origins``;
+* the ``Host`` under which it found us. A page whose host name was made to point at 127.0.0.1 (DNS rebinding) counts
+  as one of ours for the browser, but it still says its own name. So a listener on loopback answers to loopback names
+  only.
 
 Programs that are no browsers send no ``Origin`` and are not concerned.
 """
@@ -24,7 +25,8 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Origins:
-    """``configured`` is ``listen.origins``; ``bound`` are the addresses of our listeners, host and port as really bound."""
+    """``configured`` is ``listen.origins``; ``bound`` are the addresses of our listeners, host and port as really
+    bound."""
 
     def __init__(self, configured: Iterable[str], bound: Iterable[tuple[str, int]]) -> None:
         self._configured = {place for place in map(_place, configured) if place}
@@ -40,14 +42,14 @@ class Origins:
         Raises:
           RequestError: ``foreign-host``.
         """
-        if host is None or not is_loopback(listener):
+        if not host or not is_loopback(listener):  # browsers always send one
             return
         name = _unified(urlsplit(f"//{host}").hostname or "") if _parses(host) else ""
         if not is_loopback(name) and name not in self._names:
             raise RequestError(
                 "foreign-host",
-                f"this listener is on loopback and does not answer to the name {host[:256]!r}; if a proxy of yours uses it, "
-                "add its origin to listen.origins",
+                f"this listener is on loopback and does not answer to the name {host[:256]!r}; "
+                "if a proxy of yours uses it, add its origin to listen.origins",
             )
 
     def check_origin(self, origin: str | None) -> None:
@@ -58,7 +60,8 @@ class Origins:
         """
         if origin is not None and not self.is_ours(origin):
             raise RequestError(
-                "foreign-origin", f"pages of {origin[:256]!r} may not do this; add the origin to listen.origins if they should"
+                "foreign-origin",
+                f"pages of {origin[:256]!r} may not do this; add the origin to listen.origins if they should",
             )
 
     def is_ours(self, origin: str) -> bool:
@@ -72,7 +75,8 @@ class Origins:
             return False
         if host in self._hosts or (is_loopback(host) and any(map(is_loopback, self._hosts))):
             return True
-        # Bound to every address of this machine, we do not know its names. An address cannot be made to point elsewhere.
+        # Bound to every address of this machine we do not know its names, but an address cannot be made to point
+        # elsewhere.
         return self._wildcard and (is_loopback(host) or _is_address(host))
 
 
@@ -94,7 +98,13 @@ def _place(origin: str) -> tuple[str, str, int] | None:
     if not _parses(origin):
         return None
     parts = urlsplit(origin.strip())
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
+    if (
+        parts.scheme not in _DEFAULT_PORTS
+        or not parts.hostname
+        or parts.path.strip("/")
+        or parts.query
+        or parts.fragment
+    ):
         return None
     return parts.scheme, _unified(parts.hostname), parts.port or _DEFAULT_PORTS[parts.scheme]
 

@@ -20,7 +20,8 @@ def read_json(data: bytes | str, decoder: msgspec.json.Decoder[_T]) -> _T:
     """Decode ``data``.
 
     Raises:
-      RequestError: ``malformed-body`` for what is no JSON; ``invalid-field``, with the member's path, for JSON that does not
+      RequestError: ``malformed-body`` for what is no JSON; ``invalid-field``, with the member's path, for JSON that
+      does not
         fit; ``unknown-operation`` where ``op`` names none.
     """
     try:

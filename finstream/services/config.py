@@ -1,8 +1,8 @@
 """The configuration file: read, typed, checked. Nothing of it is used before all of it is known to be right.
 
 ``load`` goes from the file to :class:`Settings` in four steps: text -> YAML (:mod:`config_yaml`) -> types
-(:mod:`config_types`) -> meaning (:mod:`config_checks`). Each refuses with a :class:`ConfigError` that names the key and says
-what to write instead.
+(:mod:`config_types`) -> meaning (:mod:`config_checks`). Each refuses with a :class:`ConfigError` that names the key and
+says what to write instead.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def _value(value: Any, kind: Any, where: str) -> Any:
 def _mapping(value: Any, kind: Any, where: str) -> dict[str, Any]:
     value = {} if value is None else value
     if not isinstance(value, dict):
-        raise ConfigError(where, f"expected names with values, got {_name_of(value)}", "write `name: value` lines below")
+        raise ConfigError(where, f"expected names with values, got {_name_of(value)}", "write `name: value` lines")
     for key in value:
         if not isinstance(key, str):
             raise ConfigError(_below(where, key), f"the name is read as {_name_of(key)}", _quoting(key))
@@ -109,10 +109,10 @@ def _scalar(value: Any, kind: Any, where: str) -> Any:
 
 
 def _conversion(value: Any, kind: Any) -> str:
-    if kind is str and not isinstance(value, (list, dict, types.NoneType)):
+    if kind is str and not isinstance(value, (list, dict)):
         return _quoting(value)
     if kind in (int, float) and isinstance(value, str):
-        return "write the bare number; the unit is in the key's name"
+        return "write the bare number, without quotes, unit or exponent; the unit is in the key's name"
     if kind is int and isinstance(value, float):
         return "write it without a fraction or an exponent"
     return f"write {_NAMES[kind]}"
@@ -124,7 +124,7 @@ def _quoting(value: Any) -> str:
         return f'YAML reads bare {words} as {str(value).lower()}: quote it, like "{"ON" if value else "NO"}"'
     if value is None:
         return 'YAML reads an empty value, ~ and NULL as null: quote it, like "NULL"'
-    return f'quote it, as it is meant: YAML reads bare 1:30 as 90, 010 as 8 and 2026-01-01 as a date'
+    return "quote it, as it is meant: YAML reads bare 1:30 as 90, 010 as 8 and 2026-01-01 as a date"
 
 
 def _expected(kind: Any) -> str:

@@ -18,7 +18,7 @@ class _DuplicateKeyError(yaml.MarkedYAMLError):
 class _Loader(yaml.SafeLoader):
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """Looked at here and not while constructing, because there `<<` has mixed in keys that may well occur twice."""
-        node: yaml.MappingNode = super().compose_mapping_node(anchor)  # type: ignore[no-untyped-call]
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
         lines: dict[tuple[str, str], int] = {}
         for key, _value in node.value:
             if not isinstance(key, yaml.ScalarNode):
@@ -50,7 +50,7 @@ def parse(text: str, name: str) -> Any:
     except RecursionError:
         raise ConfigError(name, "is nested too deeply", "is it the right file?") from None
     if document is None:
-        # At a reload this is an editor caught between emptying the file and filling it, not the wish to stop all assets.
+        # At a reload it is an editor, caught between emptying the file and filling it. Nobody wants all assets stopped.
         raise ConfigError(name, "holds no settings", "write {} if every default is wanted")
     return document
 

@@ -1,8 +1,8 @@
-"""A thread that writes lines to a file descriptor, so that nobody else ever waits for it.
+"""A thread that writes lines to a place that may block or fail, so that nobody else ever waits for it.
 
-The queue is bounded in bytes. While the descriptor is blocked (a pipe whose reader sleeps) lines wait; past the bound
-the newest are dropped and counted. When writing works again, a report of how many were dropped stands in their place.
-Lines that the descriptor refuses (disk full, reader gone) count as dropped too.
+The queue is bounded in bytes. While the place is blocked (a pipe whose reader sleeps, a disk that hangs) lines wait;
+past the bound the newest are dropped and counted. When writing works again, a report of how many were dropped stands in
+their place. Lines that the place refuses (disk full, reader gone) count as dropped too.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from collections.abc import Callable
 
 import msgspec
 
-__all__ = ["LineWriter", "WriterStatistics"]
+__all__ = ["LineWriter", "WriterStatistics", "to_descriptor"]
 
-_CHUNK_BYTES = 65_536
 _PAUSE_AFTER_ERROR_S = 0.2
-"""So that a refusing descriptor costs a few system calls a second, not a core."""
+"""So that a place that refuses costs a few system calls a second, not a core."""
 
 
 class WriterStatistics(msgspec.Struct, frozen=True):
@@ -29,21 +28,29 @@ class WriterStatistics(msgspec.Struct, frozen=True):
     """Lines handed over."""
     written: int
     dropped: int
-    """Lines that found the queue full, that the descriptor refused, or that came after the end."""
+    """Lines that found the queue full, that were refused, or that came after the end."""
     queued: int
     """Lines that wait, those being written included."""
 
 
 class LineWriter:
-    """Writes lines to ``fd``, which stays open and stays the caller's.
-
-    ``report`` makes the line that tells of dropped ones from their number.
+    """``place`` is called in the thread with whole lines, joined up to ``piece_bytes`` (a longer line comes alone); it
+    returns whether it took them. ``report`` makes the line that tells of dropped ones from their number.
     """
 
-    def __init__(self, fd: int, report: Callable[[int], bytes], *, max_queued_bytes: int = 4 << 20) -> None:
-        self._fd = fd
+    def __init__(
+        self,
+        place: Callable[[bytes], bool],
+        *,
+        report: Callable[[int], bytes] | None = None,
+        name: str = "line writer",
+        max_queued_bytes: int = 4 << 20,
+        piece_bytes: int = 65_536,
+    ) -> None:
+        self._place = place
         self._report = report
         self._max_queued_bytes = max_queued_bytes
+        self._piece_bytes = piece_bytes
         self._changed = threading.Condition()
         self._lines: list[bytes] = []
         self._in_hand: list[bytes] = []
@@ -52,7 +59,7 @@ class LineWriter:
         self._unreported = 0
         self._closing = False
         # A daemon: a reader that never comes back must not hold up the end of the process.
-        self._thread = threading.Thread(target=self._run, name="log writer", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def write(self, line: bytes) -> None:
@@ -88,7 +95,8 @@ class LineWriter:
     def _run(self) -> None:
         while (unreported := self._take()) is not None:
             unreported += self._write_lines()
-            if not unreported or self._write_all(self._report(unreported)):
+            unreported += self._dropped_right_after()
+            if not unreported or self._report is None or self._place(self._report(unreported)):
                 continue
             with self._changed:
                 if self._closing:
@@ -108,10 +116,10 @@ class LineWriter:
             return unreported
 
     def _write_lines(self) -> int:
-        """Write the lines in hand in large pieces. Returns how many the descriptor refused."""
+        """Write the lines in hand in large pieces. Returns how many were refused."""
         refused = 0
         while piece := self._next_piece():
-            written = self._write_all(b"".join(piece))
+            written = self._place(b"".join(piece))
             with self._changed:
                 del self._in_hand[: len(piece)]
                 self._queued_bytes -= sum(map(len, piece))
@@ -122,25 +130,40 @@ class LineWriter:
                     refused += len(piece)
         return refused
 
+    def _dropped_right_after(self) -> int:
+        """Lines dropped since then, if no other line came before them: they are part of the same hole."""
+        with self._changed:
+            if self._lines:
+                return 0
+            unreported, self._unreported = self._unreported, 0
+            return unreported
+
     def _next_piece(self) -> list[bytes]:
         size = count = 0
         for line in self._in_hand:
             size += len(line)
-            if count and size > _CHUNK_BYTES:
+            if count and size > self._piece_bytes:
                 break
             count += 1
         return self._in_hand[:count]
 
-    def _write_all(self, data: bytes) -> bool:
+
+
+def to_descriptor(fd: int) -> Callable[[bytes], bool]:
+    """A file descriptor as a place to write to; it stays open and stays the caller's."""
+
+    def write(data: bytes) -> bool:
         view = memoryview(data)
         while view:
             try:
-                view = view[os.write(self._fd, view) :]
+                view = view[os.write(fd, view) :]
             except BlockingIOError:
                 # Somebody who shares our stderr made it non-blocking; that is no reason to lose lines.
                 poll = select.poll()
-                poll.register(self._fd, select.POLLOUT)
+                poll.register(fd, select.POLLOUT)
                 poll.poll()
             except OSError:
                 return False
         return True
+
+    return write

@@ -18,7 +18,7 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger
 
-from finstream.services.log_writer import LineWriter, WriterStatistics
+from finstream.services.line_writer import LineWriter, WriterStatistics, to_descriptor
 from finstream.vocabulary.settings import LogLevel
 
 __all__ = ["Logger", "Logs", "get_logger", "start_logging"]
@@ -51,7 +51,7 @@ class Logs:
     """Made by :func:`start_logging`."""
 
     def __init__(self, level: LogLevel, fd: int) -> None:
-        self._writer = LineWriter(fd, _drop_report)
+        self._writer = LineWriter(to_descriptor(fd), report=_drop_report, name="log writer")
         self._bridge = _StandardLibraryBridge(self)
         self._root_level = logging.getLogger().level
         self.level: LogLevel = level

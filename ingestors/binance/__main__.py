@@ -68,14 +68,13 @@ def subscribe_requests(raw_symbols: Sequence[str]) -> list[str]:
 
 
 def open_feed(options: Options, symbols: dict[str, str]) -> Feed:
-    requests = [] if options.replay else subscribe_requests(list(symbols))
     endpoint = Endpoint(
         url=options.url or _URL,
-        requests=requests,
+        requests=[] if options.replay else subscribe_requests(list(symbols)),
         request_spacing_s=_REQUEST_SPACING_S,
         idle_s=options.idle_s or _IDLE_S,
     )
-    return Feed(mapper=BinanceMapper(symbols, requests=len(requests), exchange=options.exchange), endpoint=endpoint)
+    return Feed(mapper=BinanceMapper(symbols, exchange=options.exchange), endpoint=endpoint)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -5,8 +5,8 @@ Facts of the venue that this rests on:
 * ``m`` (the buyer was the maker) true means that the aggressor sold.
 * bookTicker has no time on spot. Such a quote is stamped on receipt and says ``"quote_time":"local"``.
 * A trade's time ``T`` is no key (sweeps share it); its id ``t`` rises by one per symbol.
-* aggTrade joins the trades of one order at one price. Of a symbol that comes both ways, the kind seen first is told and the
-  other one ignored, so that no trade is told twice.
+* aggTrade joins the trades of one order at one price. Of a symbol that comes both ways, the kind seen first is told and
+  the other one ignored, so that no trade is told twice.
 * Acknowledgements carry no stream name, only the request's id; some errors do not even have that.
 """
 
@@ -79,10 +79,9 @@ class _Times(msgspec.Struct, gc=False):
 class BinanceMapper:
     """See ``kit.mapper.Mapper``. ``symbols`` maps ``BTCUSDT`` to ``BTC/USDT``."""
 
-    def __init__(self, symbols: dict[str, str], *, requests: int = 1, exchange: str = "binance") -> None:
+    def __init__(self, symbols: dict[str, str], *, exchange: str = "binance") -> None:
         self.tally = Tally()
         self._markets = markets(symbols, exchange)
-        self._requests = requests
         self._trades_from: dict[str, str] = {}
         self._frame = msgspec.json.Decoder(_Frame).decode
         self._trade = msgspec.json.Decoder(_Trade).decode
@@ -103,7 +102,8 @@ class BinanceMapper:
         frame = self._frame(message)
         body = message
         if frame.stream:
-            kind, body = frame.stream.partition("@")[2] or frame.stream, bytes(frame.data)
+            name, _, channel = frame.stream.partition("@")
+            kind, body = channel if name[:1] != "!" else frame.stream, bytes(frame.data)
         else:
             kind = frame.e or ("bookTicker" if frame.u else "")
         handler = self._handlers.get(kind)
@@ -173,6 +173,6 @@ class BinanceMapper:
         if frame.e == "serverShutdown":
             return (Reconnect("Binance announces that it closes this connection"),)
         if bytes(frame.result) and frame.id is not None:
-            return (Status("subscribed", f"request {frame.id} of {self._requests}"),)
+            return (Status("subscribed", f"request {frame.id} is accepted"),)
         self.tally.ignored[kind or "other"] += 1
         return ()

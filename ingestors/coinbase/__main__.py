@@ -58,7 +58,8 @@ def read_listing(body: bytes) -> Listing:
     for product in msgspec.json.decode(body, type=_AdvancedProducts).products:
         symbol = f"{product.base_currency_id}/{product.quote_currency_id}"
         if product.alias:  # its data come under the other name, so whoever waits for this one waits for ever
-            refused[symbol] = f"on the advanced feed this is another name of {product.alias.replace('-', '/')}: subscribe to that"
+            real = product.alias.replace("-", "/")
+            refused[symbol] = f"on the advanced feed this is another name of {real}: subscribe to that"
         else:
             symbols[product.product_id] = symbol
     return Listing(symbols=symbols, refused=refused)

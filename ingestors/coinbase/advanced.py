@@ -1,8 +1,8 @@
 """The Coinbase Advanced Trade feed: market_trades, ticker and heartbeats.
 
 Messages are numbered per connection over all channels, acknowledgements included, so a hole is a loss. Trades come
-newest first inside an event, and a snapshot of past ones comes first of all. Tickers carry no trade and no time of their
-own, only that of their envelope.
+newest first inside an event, and a snapshot of past ones comes first of all. Tickers carry no trade, and no time but
+that of their envelope.
 """
 
 from __future__ import annotations
@@ -98,18 +98,16 @@ class AdvancedMapper:
         outputs = self._check_sequence(envelope.sequence_num)
         channel = envelope.channel
         if channel == "market_trades":
-            for trades_event in self._trades(envelope.events):
-                is_snapshot = trades_event.type == "snapshot"
-                for trade in reversed(trades_event.trades):
-                    outputs += self._on_trade(trade, is_snapshot)
+            for event in self._trades(envelope.events):
+                outputs += self._on_trades(event)
         elif channel == "ticker":
-            for ticker_event in self._tickers(envelope.events):
-                for ticker in ticker_event.tickers:
+            for quotes in self._tickers(envelope.events):
+                for ticker in quotes.tickers:
                     outputs += self._on_ticker(ticker, envelope.timestamp)
         elif channel == "heartbeats":
             outputs.append(Heartbeat())
         elif channel == "subscriptions":
-            names = {name for event in self._subscriptions(envelope.events) for name in event.subscriptions}
+            names = {name for listed in self._subscriptions(envelope.events) for name in listed.subscriptions}
             outputs.append(Status("subscribed", ", ".join(sorted(names)) or "nothing"))
         else:
             self.tally.ignored[channel or envelope.type or "other"] += 1
@@ -132,19 +130,25 @@ class AdvancedMapper:
         so_far = f"{self.tally.lost} lost in {self.tally.gaps} gaps so far"
         return [Status("gap", f"{missing} lost before message {number}; {so_far}")]
 
-    def _on_trade(self, trade: _Trade, is_snapshot: bool) -> list[Output]:
-        market = self._markets.get(trade.product_id)
-        if market is None:
-            return self.tally.count_unmapped(trade.product_id)
-        trade_ids, number = self._trade_ids[trade.product_id], int(trade.trade_id)
-        is_news = not is_snapshot or trade_ids.is_later(number)
-        if not trade_ids.add(number) or not is_news:
-            self.tally.ignored["trades of the past"] += 1
-            return []
-        side = TAKER_SIDE.get(trade.side)
-        return [
-            market.trade(price=trade.price, volume=trade.size, side=side, trade_id=trade.trade_id, ts=trade.time)
-        ]
+    def _on_trades(self, event: _TradesEvent) -> list[Output]:
+        outputs: list[Output] = []
+        is_snapshot = event.type == "snapshot"
+        known = {product_id for product_id, trade_ids in self._trade_ids.items() if trade_ids.highest is not None}
+        for trade in reversed(event.trades):
+            market = self._markets.get(trade.product_id)
+            if market is None:
+                outputs += self.tally.count_unmapped(trade.product_id)
+                continue
+            trade_ids, number = self._trade_ids[trade.product_id], int(trade.trade_id)
+            is_news = not is_snapshot or (trade.product_id in known and trade_ids.is_later(number))
+            if not trade_ids.add(number) or not is_news:
+                self.tally.ignored["trades of the past"] += 1
+                continue
+            side = TAKER_SIDE.get(trade.side)
+            outputs.append(
+                market.trade(price=trade.price, volume=trade.size, side=side, trade_id=trade.trade_id, ts=trade.time)
+            )
+        return outputs
 
     def _on_ticker(self, ticker: _Ticker, timestamp: str) -> list[Output]:
         market = self._markets.get(ticker.product_id)

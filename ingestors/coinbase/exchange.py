@@ -1,8 +1,8 @@
 """The Coinbase Exchange feed: matches, ticker and heartbeat.
 
-Trades are told by matches alone. A ticker repeats the last match of an order (it may come before or after it, and may stand
-for several), so it only gives the quote. What comes first of each product on a connection is the past: ``last_match`` and
-one ticker.
+Trades are told by matches alone. A ticker repeats the last match of an order (it may come before or after it, and may
+stand for several), so it only gives the quote. What comes first of each product on a connection is the past:
+``last_match`` and one ticker.
 """
 
 from __future__ import annotations

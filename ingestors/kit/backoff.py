@@ -9,7 +9,7 @@ __all__ = ["Backoff"]
 
 
 class Backoff:
-    """Each failure in a row doubles the bound; the delay is drawn evenly below it, so that clients do not come in step."""
+    """Each failure in a row doubles the bound; the delay is drawn evenly below it, so that clients fall out of step."""
 
     def __init__(
         self,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from typing import Final, NoReturn
 
-__all__ = ["CRASHED", "DONE", "MISCONFIGURED", "IngestorParser", "MisconfiguredError", "complain", "refuse_in_production"]
+__all__ = [
+    "CRASHED", "DONE", "MISCONFIGURED", "IngestorParser", "MisconfiguredError", "complain", "refuse_in_production",
+]
 
 DONE: Final = 0
 CRASHED: Final = 1
@@ -38,10 +41,8 @@ class IngestorParser(argparse.ArgumentParser):
 
 def complain(message: str) -> None:
     """Print to standard error, also when nobody reads it any more."""
-    try:
+    with contextlib.suppress(OSError):  # the reader of our log is gone; the exit code still tells
         print(message, file=sys.stderr, flush=True)
-    except OSError:
-        pass  # the reader of our log is gone; the exit code still tells
 
 
 def refuse_in_production(what: str) -> None:

@@ -38,7 +38,7 @@ class LineWriter:
         return bool(self._buffer)
 
     def write(self, lines: bytes) -> None:
-        """Add complete lines, each ended by a line feed. They leave with the next ``flush``, or at once if many wait."""
+        """Add complete lines, each ended by a line feed. They leave with the next ``flush``, or now if many wait."""
         self._buffer += lines
         if len(self._buffer) >= BATCH_BYTES:
             self.flush()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from .backoff import Backoff
@@ -46,7 +47,9 @@ def run_live(feed: Feed, writer: LineWriter, stop: StopSignals, backoff: Backoff
     try:
         import websockets.asyncio.client  # noqa: F401 - replays must run without it
     except ImportError as error:
-        raise MisconfiguredError(f"live data need the websockets library ({error}): pip install 'finstream[ingestors]'") from error
+        raise MisconfiguredError(
+            f"live data need the websockets library ({error}): pip install 'finstream[ingestors]'"
+        ) from error
     asyncio.run(_until_stopped(Live(feed, writer, backoff or Backoff()), stop))
 
 
@@ -80,7 +83,7 @@ class Live:
         self._backoff = backoff
         self._is_flush_due = False
         self.is_output_closed = False
-        self.on_output_closed = lambda: False
+        self.on_output_closed: Callable[[], object] = lambda: None
         """Called from the event loop when a write found nobody reading, or was interrupted by a signal."""
 
     async def run(self) -> None:
@@ -129,7 +132,8 @@ class Live:
         except InvalidStatus as error:
             response = error.response
             detail = f"the venue refuses the connection with HTTP {response.status_code}"
-            raise _ConnectionEndedError(detail, retry_after_s=_retry_after_s(response.headers.get("Retry-After"))) from error
+            retry_after_s = _retry_after_s(response.headers.get("Retry-After"))
+            raise _ConnectionEndedError(detail, retry_after_s=retry_after_s) from error
         except (OSError, InvalidHandshake) as error:  # TimeoutError of the opening is an OSError too
             raise _ConnectionEndedError(f"cannot connect: {error or type(error).__name__}") from error
 
@@ -140,6 +144,7 @@ class Live:
         finally:
             requests.cancel()
             await asyncio.wait([requests])
+            await socket.close()  # in form, also when we are told to leave
 
     async def _read(self, socket: ClientConnection) -> None:
         loop = asyncio.get_running_loop()

@@ -5,8 +5,8 @@ Semantics that every mapper keeps, after the written guidelines of the tardis.de
 * Map a member only when the venue's has the same meaning. ``side`` is the aggressor's: invert a maker's side.
 * Never convert a number: prices, sizes, ids and times are passed on as the venue wrote them.
 * ``ts`` is the venue's time of the event. Only where the venue gives none is it ours, and then the tick says so.
-* What the venue repeats from the past on subscribing (snapshots, last trades) is not news: it is passed on only when it lies
-  after the last trade seen, that is after a reconnect. ``trade_ids`` keeps account.
+* What the venue repeats from the past on subscribing (snapshots, last trades) is not news: it is passed on only when it
+  lies after the last trade seen, that is after a reconnect. ``trade_ids`` keeps account.
 * Each trade is told once. Messages of channels and symbols that nobody asked for are counted, not guessed at.
 """
 
@@ -35,18 +35,18 @@ class Mapper(Protocol):
 
         Args:
             message: The text of one WebSocket message, UTF-8.
-            received_ns: When it arrived, in UTC nanoseconds since the epoch; in a replay, when the recorder received it.
+            received_ns: When it arrived, in UTC nanoseconds since the epoch; in a replay, at the recorder.
 
         Raises:
-            msgspec.MsgspecError: The message is not what the venue documents. It is counted and reported.
+            msgspec.MsgspecError, ValueError: The message is not what the venue documents. It is counted and reported.
         """
 
     def time_of(self, message: bytes) -> int | None:
-        """The venue's time in a message, in UTC nanoseconds since the epoch; None when it tells none. It is the pace of a replay
-        without receive times.
+        """The venue's time in a message, in UTC nanoseconds since the epoch; None when it tells none. It paces replays
+        that have no receive times.
 
         Raises:
-            msgspec.MsgspecError: As for ``map``.
+            msgspec.MsgspecError, ValueError: As for ``map``.
         """
 
 

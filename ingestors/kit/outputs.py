@@ -10,10 +10,10 @@ __all__ = ["Heartbeat", "Output", "Reconnect", "Status", "Tick"]
 
 
 class Tick(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True, gc=False):
-    """A trade, with the best bid and ask last known, or a quote alone. Members that are None are left out of the line.
+    """A trade, with the best bid and ask last known, or a quote alone. Members that are None are not in the line.
 
-    Prices and sizes are the venue's own text, never converted. A venue that has more to tell makes a subclass; ``market``
-    makes the usual ones.
+    Prices and sizes are the venue's own text, never converted. ``market`` makes the usual ticks; a venue that has more
+    to tell makes a subclass.
     """
 
     symbol: str
@@ -41,8 +41,8 @@ class Tick(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True, gc=Fal
 
 
 class Status(msgspec.Struct, tag_field="type", tag="status", frozen=True):
-    """For the operators. States in use: connecting, connected, subscribed, reconnecting, error, gap, unmapped, replaying,
-    finished."""
+    """For the operators. States in use: connecting, connected, subscribed, reconnecting, error, gap, unmapped,
+    replaying and finished."""
 
     state: str
     detail: str

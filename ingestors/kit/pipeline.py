@@ -39,7 +39,7 @@ class Pipeline:
         tally.messages += 1
         try:
             outputs = self._mapper.map(message, received_ns)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, ValueError) as error:
             self._report_unreadable(message, error)
             return None
         if not outputs:
@@ -64,7 +64,7 @@ class Pipeline:
             self._writer.write(self._encoder.encode_lines(lines))
         return order
 
-    def _report_unreadable(self, message: bytes, error: msgspec.MsgspecError) -> None:
+    def _report_unreadable(self, message: bytes, error: Exception) -> None:
         self.tally.unreadable += 1
         if self.tally.unreadable == 1:  # the first tells what is wrong; the number of them is in the summary
             sample = message[:_SAMPLE_BYTES].decode("utf-8", "replace")

@@ -1,8 +1,8 @@
 """Recorded venue messages on disk.
 
 A recording is a text file with one raw message a line, plain or gzip. When each of them was received is told by a
-neighbour, ``NAME.recv.txt`` beside ``NAME.jsonl``, whose same-numbered lines hold seconds with a fraction or nanoseconds;
-or, as some recorders write it, by nanoseconds and a space in front of each message.
+neighbour, ``NAME.recv.txt`` beside ``NAME.jsonl``, whose same-numbered lines hold seconds with a fraction or
+nanoseconds; or, as some recorders write it, by nanoseconds and a space in front of each message.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ class Recording:
                 try:
                     yield Recorded(line.rstrip(b"\r\n"), seconds_text_ns(text))
                 except ValueError:
-                    raise MisconfiguredError(f"{times_path} line {number}: {text!r} is no receive time: it needs one for each message") from None
+                    raise MisconfiguredError(
+                        f"{times_path} line {number}: {text!r} is no receive time: it needs one for each message"
+                    ) from None
 
 
 def _open(path: Path) -> BinaryIO:

@@ -54,8 +54,8 @@ def replay(recording: Recording, mapper: Mapper, writer: LineWriter, pace: Pace)
 
 
 def _dated(recording: Recording, mapper: Mapper) -> Iterator[tuple[bytes, int | None]]:
-    """Each message with its receive time. Where none was noted, it is the latest time that the messages themselves have told
-    so far (the first ones get the first that any tells), and None in a recording without any time at all."""
+    """Each message with its receive time. Where none was noted, it is the latest time that the messages themselves have
+    told so far (the first ones get the first that any tells), and None in a recording without any time at all."""
     now_ns: int | None = None
     for entry in recording:
         if entry.received_ns is not None:
@@ -78,5 +78,5 @@ def _told(entry: Recorded, mapper: Mapper) -> int | None:
         return entry.received_ns
     try:
         return mapper.time_of(entry.message)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError):
         return None  # unreadable; mapping it says so

@@ -1,8 +1,8 @@
 """SIGTERM and SIGINT: leave at once, wherever the program is.
 
-A program that only writes, sleeps and reads files is interrupted by an exception from the signal handler. One that runs an
-event loop closes its sockets first: its handler cancels the loop's work, unless the program hangs in a write to a full
-pipe, where no cancellation would arrive.
+A program that only writes, sleeps and reads files is interrupted by an exception from the signal handler. One that
+runs an event loop closes its sockets first: its handler cancels the loop's work, unless the program hangs in a write to
+a full pipe, where no cancellation would arrive.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class StopSignals:
 
     @contextmanager
     def cancelling(self, cancel: Callable[[], object]) -> Iterator[None]:
-        """Within this block, call ``cancel`` instead of raising. It is called from a signal handler: keep to what is safe
+        """Within this block, call ``cancel`` instead of raising. It runs in a signal handler: keep to what is safe
         there, like ``loop.call_soon_threadsafe``."""
         self._cancel = cancel
         try:

@@ -43,7 +43,7 @@ def parse_symbols(text: str) -> list[str]:
     for part in text.split(","):
         symbol = part.strip()
         if not _SYMBOL.fullmatch(symbol) or len(symbol.encode()) > _MAX_SYMBOL_BYTES:
-            raise MisconfiguredError(f"--symbols: {symbol!r} is not a symbol: write BASE/QUOTE, separated by commas, like BTC/USDT,ETH/USDT")
+            raise MisconfiguredError(f"--symbols: {symbol!r} is no symbol: write BASE/QUOTE, like BTC/USDT,ETH/USDT")
         if symbol != symbol.upper():
             raise MisconfiguredError(f"--symbols: symbols are upper case: {symbol.upper()}, not {symbol}")
         symbols[symbol] = None
@@ -76,7 +76,7 @@ def resolve(wanted: Sequence[str], listing: Listing | None, native_name: Callabl
     """
     if listing is None:
         if not wanted:
-            raise MisconfiguredError("--symbols or --listing is needed: the venue's names are mapped by them, never by guessing")
+            raise MisconfiguredError("--symbols or --listing is needed: the venue's names are never guessed at")
         return _joined(wanted, native_name)
     if not wanted:
         return dict(listing.symbols)
@@ -100,7 +100,8 @@ def _joined(wanted: Sequence[str], native_name: Callable[[str, str], str]) -> di
         raw_symbol = native_name(base, quote)
         if raw_symbol in mapped:
             raise MisconfiguredError(
-                f"--symbols: {mapped[raw_symbol]} and {symbol} are both {raw_symbol} at the venue: name one, or give --listing"
+                f"--symbols: {mapped[raw_symbol]} and {symbol} are both {raw_symbol} at the venue: "
+                "name one of them, or give --listing"
             )
         mapped[raw_symbol] = symbol
     return mapped

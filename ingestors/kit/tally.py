@@ -26,12 +26,12 @@ class Tally:
         """By the venue's name of the symbol."""
 
     def count_unmapped(self, raw_symbol: str) -> list[Output]:
-        """Count a message of a symbol that is not mapped. The first one of the run gives a status line, later ones nothing."""
+        """Count a message of a symbol that is not mapped. Only the first one of the run gives a status line."""
         is_first = not self.unmapped
         self.unmapped[raw_symbol] += 1
         if not is_first:
             return []
-        detail = f"{raw_symbol} is in neither --symbols nor --listing: messages of such symbols are counted, not passed on"
+        detail = f"{raw_symbol} is not in --symbols or --listing: messages of such symbols are counted, not passed on"
         return [Status("unmapped", detail)]
 
     def summary(self) -> str:

@@ -34,7 +34,7 @@ def seconds_text_ns(text: str) -> int:
 
 
 def iso_ns(text: str) -> int | None:
-    """ISO 8601 with an offset, up to nanoseconds; None for anything else and for years before 1970 (some venues send year 1)."""
+    """ISO 8601 with an offset, up to nanoseconds; None for anything else and before 1970 (some venues send year 1)."""
     match = _ISO.fullmatch(text)
     if match is None:
         return None

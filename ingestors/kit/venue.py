@@ -97,26 +97,29 @@ def _replay(venue: Venue, options: Options, symbols: dict[str, str], recording: 
 
 
 def _parser(venue: Venue) -> argparse.ArgumentParser:
-    parser = IngestorParser(prog=f"finstream_ingestors.{venue.name}", description=venue.summary, examples=venue.examples)
+    prog = f"finstream_ingestors.{venue.name}"
+    parser = IngestorParser(prog=prog, description=venue.summary, examples=venue.examples)
     parser.add_argument(
-        "--symbols", type=_symbols, default=[], metavar="BASE/QUOTE,…",
+        "--symbols", type=_symbols, default=[], metavar="BASE/QUOTE,...",
         help="what to subscribe to, like BTC/USDT,ETH/USDT; in a replay, what to pass on",
     )
     parser.add_argument(
         "--listing", type=Path, metavar="FILE",
-        help="the venue's REST listing of its symbols, JSON or JSON.gz: checks --symbols, and maps a replay without them",
+        help="the venue's REST listing, JSON or JSON.gz: checks --symbols, and maps a replay without them",
     )
     parser.add_argument("--url", help="connect here instead of the venue's own address")
     parser.add_argument(
-        "--idle-s", type=_positive, metavar="SECONDS", help="connect again when the venue is silent for so long (default: by venue)"
+        "--idle-s", type=_positive, metavar="SECONDS",
+        help="connect again when the venue is silent for so long (default: by venue)",
     )
     recordings = parser.add_argument_group("replay (refused in mode production)")
     recordings.add_argument(
         "--replay", type=Path, metavar="FILE",
-        help="recorded messages, one a line (also .gz), instead of the venue; receive times from FILE's .recv.txt neighbour",
+        help="recorded messages, one a line (also .gz); their receive times from FILE's .recv.txt neighbour",
     )
     recordings.add_argument(
-        "--speed", type=_speed, default=1.0, metavar="N|max", help="N times the original pace; max: do not wait (default 1)"
+        "--speed", type=_speed, default=1.0, metavar="N|max",
+        help="N times the original pace; max: do not wait (default 1)",
     )
     recordings.add_argument("--loop", action="store_true", help="begin again at the end, for ever")
     venue.add_options(parser)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 if TYPE_CHECKING:
     from parsers import Parser
+    from rig import Rig
 
 
 @pytest.fixture(params=["twin", "native"])
@@ -20,3 +22,12 @@ def parse(request: pytest.FixtureRequest) -> Parser:
     import parsers
 
     return parsers.by_twin if request.param == "twin" else parsers.native
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    """A running pump, with everything that is connected to it closed afterwards."""
+    from rig import running
+
+    async with running() as rig:
+        yield rig

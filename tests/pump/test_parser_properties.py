@@ -10,7 +10,7 @@ import msgspec
 import parsers
 import strategies
 import twin
-from hypothesis import event, example, given, settings
+from hypothesis import event, example, given
 from hypothesis import strategies as st
 from twin.lines import ALIASES, KNOWN_TO_TICKS
 
@@ -26,7 +26,7 @@ BOUNDS = st.sampled_from([-1, 0, 60_000, 604_800_000, 2**62])
     max_age_ms=BOUNDS,
     simulated=st.booleans(),
 )
-@settings(max_examples=800, deadline=None)
+@strategies.examples(800)
 def test_native_parser_agrees_with_its_twin(
     line: bytes, received_ns: int, seq: int, future_ms: int, max_age_ms: int, simulated: bool
 ) -> None:
@@ -42,28 +42,29 @@ def test_native_parser_agrees_with_its_twin(
 
 
 @given(line=strategies.ticks())
-@settings(max_examples=300, deadline=None)
+@strategies.examples(300)
 def test_good_ticks_are_published(line: bytes) -> None:
     assert parsers.by_twin(line)[0] == "tick"
     assert parsers.native(line)[0] == "tick"
 
 
 @given(line=strategies.hostile_lines)
-@settings(max_examples=500, deadline=None)
+@strategies.examples(500)
 def test_hostile_lines(line: bytes) -> None:
     assert parsers.native(line) == parsers.by_twin(line)
 
 
 @given(line=st.one_of(strategies.ticks(), strategies.nearly_good_lines))
 @example(line=b'{"symbol":"A","price":1,"ts":1,"\\u0000":"\\u2028\xe2\x80\xa8"}')
-@settings(max_examples=300, deadline=None)
+@strategies.examples(300)
 def test_published_messages_say_what_the_line_said(line: bytes) -> None:
     """Judged by stock JSON parsers, which share nothing with either of our own."""
     kind, message = parsers.native(line, received_ns=NOW_NS)
     if kind not in ("tick", "opaque"):
         return
     said, published = _exactly(line), _exactly(message)
-    assert msgspec.json.decode(message).keys() == published.keys()
+    # Raw: a number like 1e999999 is passed on, although msgspec has no value for it.
+    assert msgspec.json.decode(message, type=dict[str, msgspec.Raw]).keys() == published.keys()
     assert len(json.loads(message, object_pairs_hook=list)) == len(published)
     assert published["type"] == said.get("type", "tick") or said["type"] is None
     assert (published["asset"], published["seq"], published["ts_recv"]) == ("test", 1, NOW_NS // 1000)
@@ -107,7 +108,7 @@ class _Integer(int):
     value=strategies.json_values,
     data=st.data(),
 )
-@settings(max_examples=300, deadline=None)
+@strategies.examples(300)
 def test_unknown_members_stay_byte_for_byte(name: bytes, value: bytes, data: st.DataObject) -> None:
     members = [(b'"symbol"', b'"A"'), (b'"price"', b"1"), (b'"ts"', b"1"), (b'"~"', b"[0]"), (name, value)]
     for kind in (b'"tick"', b'"news"'):
@@ -120,7 +121,7 @@ def test_unknown_members_stay_byte_for_byte(name: bytes, value: bytes, data: st.
 
 
 @given(line=strategies.ticks(), data=st.data())
-@settings(max_examples=200, deadline=None)
+@strategies.examples(200)
 def test_every_beginning_of_a_good_tick_is_no_tick(line: bytes, data: st.DataObject) -> None:
     beginning = line[: data.draw(st.integers(0, len(line.rstrip(b" \t\r")) - 1))]
     expected = ("rejected", b"not_json") if beginning.strip(b" \t\r") else ("ignored", b"")
@@ -129,7 +130,7 @@ def test_every_beginning_of_a_good_tick_is_no_tick(line: bytes, data: st.DataObj
 
 
 @given(counts=st.lists(st.integers(0, 40), min_size=2, max_size=60), seed=st.integers(0, 3))
-@settings(max_examples=100, deadline=None)
+@strategies.examples(100)
 def test_duplicates_among_many_members(counts: list[int], seed: int) -> None:
     """Few names are compared with each other, many go through a table: both must find the second of its name."""
     names = [b"\\u006d%d" % count if (count + seed) % 3 == 0 else b"m%d" % count for count in counts]

@@ -1,0 +1,70 @@
+# FinStream. `make help` lists the targets; each sets up what it needs and is quick the second time.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+
+# How long `make demo` runs where nobody watches (its output is no terminal).
+DEMO_SECONDS ?= 20
+# More arguments, as in: make test PYTEST_ARGS='-k config -x'
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+# For `make run`: another configuration file.
+CONFIG ?=
+
+DEPENDENCIES := $(VENV)/.dependencies
+EXTENSION := $(VENV)/.extension
+NATIVE := $(wildcard finstream/*.pyx finstream/*.pxd)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test lint pytest bench clean setup check-tools
+
+help: ## This list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(EXTENSION) ## The virtual environment and the compiled extension; every other target does this too.
+
+demo: $(EXTENSION) ## See it work: four simulated sources compete. Ctrl-C ends it.
+	@if [ -t 1 ] && [ "$(origin DEMO_SECONDS)" = file ]; \
+	then exec $(BIN)/finstream demo; \
+	else exec $(BIN)/finstream demo --seconds $(DEMO_SECONDS); fi
+
+run: $(EXTENSION) ## Run the engine on real venues (CONFIG=FILE for another configuration).
+	@exec $(BIN)/finstream run $(if $(CONFIG),--config $(CONFIG))
+
+test: lint pytest ## Everything that CI runs: lint, types, tests.
+
+lint: $(EXTENSION) ## Style and types.
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+pytest: $(EXTENSION) ## The tests alone (PYTEST_ARGS='-k NAME').
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+bench: $(EXTENSION) ## The benchmarks.
+	$(BIN)/python -m bench $(BENCH_ARGS)
+
+clean: ## Remove all that was made, the virtual environment included; var/ (the engine's state) stays.
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/build
+	rm -f finstream/*.so finstream/_fastpath.c finstream/_fastpath.html
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(DEPENDENCIES): pyproject.toml
+	@$(MAKE) --no-print-directory check-tools
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
+	  || { echo 'venv failed: on Debian and Ubuntu, apt install python3-venv' >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+# Installing has compiled it once; this finds out what has changed since, and does nothing if nothing has.
+$(EXTENSION): $(DEPENDENCIES) $(NATIVE)
+	$(BIN)/python -c 'import setuptools; setuptools.setup()' --quiet build_ext --inplace
+	@touch $@
+
+check-tools:
+	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer is needed: apt install python3, or make PYTHON=/path/to/python' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python' >&2; exit 1; }
+	@$(PYTHON) -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' \
+	  || { echo 'Python.h is missing: on Debian and Ubuntu, apt install python3-dev' >&2; exit 1; }
+	@command -v $${CC:-cc} >/dev/null || { echo 'a C compiler is needed: apt install gcc' >&2; exit 1; }

@@ -1,0 +1,183 @@
+"""The command: ``python -m bench``. :func:`main` is a click command and can be hung into another one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from bench import driver
+from bench.report.table import print_report
+from bench.results import Results, load_results, merge_results
+from bench.scenarios import all_scenarios
+from bench.scenarios.base import Point, Scenario
+from bench.systems import all_systems
+from bench.systems.base import System
+from bench.toolchain import ToolchainError
+from bench.workbench import usual_load_cpu
+
+__all__ = ["main"]
+
+_FILE_WIDTH = 150
+"""Columns to print where there is no terminal, which would say how wide it is."""
+_RESULTS = Path(__file__).parent / "results" / "results.json"
+
+
+@click.command(name="bench")
+@click.option(
+    "--scenario",
+    "scenarios",
+    metavar="A,B@POINT",
+    help="Scenarios, or single points of them as SCENARIO@POINT. Default: all.",
+)
+@click.option(
+    "--system",
+    "systems",
+    metavar="X,Y",
+    help="Systems under test; the first one is what ratios refer to. Default: all that can run.",
+)
+@click.option(
+    "--repeat", type=click.IntRange(1), default=3, show_default=True, help="How often everything is measured."
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0.05),
+    help="How long to measure at each point. Default: as each scenario says.",
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(0),
+    default=2,
+    show_default=True,
+    help="Take a measurement again, up to so often, when other programs disturbed it.",
+)
+@click.option(
+    "--json",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=_RESULTS,
+    help="Where results go; plots go beside them.",
+)
+@click.option("--unbound", is_flag=True, help="Do not bind client and producer to the last CPU.")
+@click.option(
+    "--show",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="Only print and plot these earlier results (merged).",
+)
+@click.option("--list", "listing", is_flag=True, help="Only list scenarios and systems.")
+def main(
+    scenarios: str | None,
+    systems: str | None,
+    repeat: int,
+    seconds: float | None,
+    retries: int,
+    file: Path,
+    unbound: bool,
+    show: tuple[Path, ...],
+    listing: bool,
+) -> None:
+    """Measure FinStream and its peers, interleaved, and compare them.
+
+    \b
+    python -m bench                                                    everything, three times
+    python -m bench --scenario parse --repeat 5
+    python -m bench --scenario latency@100 --system finstream,websockets
+    python -m bench --show bench/results/results.json
+    """
+    console = Console()
+    if not console.is_terminal:
+        console.width = _FILE_WIDTH
+    chosen = _chosen_scenarios(scenarios)
+    if listing:
+        _list(console)
+        return
+    if show:
+        try:
+            results = merge_results([load_results(path) for path in show])
+        except ValueError as error:
+            raise click.ClickException(str(error)) from error
+    else:
+        order = driver.Order(
+            points=chosen,
+            systems=_chosen_systems(systems),
+            repeats=repeat,
+            seconds=seconds,
+            retries=retries,
+            load_cpu=None if unbound else usual_load_cpu(),
+        )
+        try:
+            results = driver.execute(order, file, lambda progress: console.print(_in_short(progress)))
+        except ToolchainError as error:
+            raise click.ClickException(str(error)) from error
+    print_report(console, results)
+    if results.measurements:
+        plots = _save_plots(results, file.parent)
+        console.print(Text(f"Plots: {', '.join(map(str, plots))}" + ("" if show else f"\nResults: {file}")))
+
+
+def _in_short(progress: driver.Progress) -> Text:
+    measurement = progress.measurement
+    figures = [
+        f"{column.heading} {measurement.values[column.key]:,.{column.digits}f}"
+        for column in progress.task.scenario.columns[:3]
+        if column.key in measurement.values
+    ]
+    remarks = [measurement.problem] if measurement.problem else []
+    if measurement.disturbed:
+        remarks.append(f"disturbed by {measurement.foreign_cores:.2f} cores of other load, attempt {progress.attempt}")
+    return Text.assemble(
+        (f"{progress.number}/{progress.of} ", "dim"),
+        f"{measurement.scenario}@{measurement.point} {measurement.system}: {', '.join(figures)}",
+        f" ({'; '.join(remarks)})" if remarks else "",
+    )
+
+
+def _save_plots(results: Results, directory: Path) -> list[Path]:
+    directory.mkdir(parents=True, exist_ok=True)
+    saved = []
+    for scenario in all_scenarios().values():
+        for name, plot in scenario.plots.items():
+            if (document := plot(results)) is not None:
+                saved.append(directory / f"{name}.svg")
+                saved[-1].write_text(document, encoding="utf-8")
+    return saved
+
+
+def _chosen_scenarios(names: str | None) -> list[tuple[Scenario, Point]]:
+    known = all_scenarios()
+    chosen: list[tuple[Scenario, Point]] = []
+    for name in names.split(",") if names else known:
+        scenario_name, _, point_name = name.partition("@")
+        if scenario_name not in known:
+            raise click.BadParameter(
+                f"no scenario {scenario_name!r}; there are {', '.join(known)}", param_hint="--scenario"
+            )
+        scenario = known[scenario_name]
+        points = [point for point in scenario.points if point_name in ("", point.name)]
+        if not points:
+            there = ", ".join(point.name for point in scenario.points)
+            raise click.BadParameter(
+                f"{scenario_name} has no point {point_name!r}; it has {there}", param_hint="--scenario"
+            )
+        chosen += [(scenario, point) for point in points]
+    return chosen
+
+
+def _chosen_systems(names: str | None) -> list[System]:
+    known = all_systems()
+    for name in names.split(",") if names else ():
+        if name not in known:
+            raise click.BadParameter(f"no system {name!r}; there are {', '.join(known)}", param_hint="--system")
+    return [known[name] for name in (names.split(",") if names else known)]
+
+
+def _list(console: Console) -> None:
+    for scenario in all_scenarios().values():
+        console.print(f"[bold]{scenario.name}[/]: {scenario.title}", highlight=False)
+        for point in scenario.points:
+            console.print(f"  {scenario.name}@{point.name}: {point.title}", highlight=False)
+    for system in all_systems().values():
+        console.print(f"[bold]{system.name}[/] ({system.work}) {system.missing() or ''}", highlight=False)

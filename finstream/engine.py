@@ -1,0 +1,252 @@
+"""The engine: ingestors print ticks, the pump fans them out, Trio supervises everything and decides everything.
+
+The nursery tree, from the outside in. Whoever uses something lives inside it, so nobody uses what is being stopped:
+
+    services      signals, store, dead letters, sessions    end last, flush what waits
+      pump        the data plane's thread                   ends once nothing reaches it any more
+        children  ingestors and sinks                       climb their stop ladders once nobody listens
+          front   public, admin, stream                     stops accepting, says goodbye, drains
+            configuration watch
+
+``run_engine`` turns every ending into an exit code and one clear line in the log.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import trio
+
+import finstream
+from finstream import endings
+from finstream.children.supervisor import Supervisor
+from finstream.endings import explain
+from finstream.pump import LineRejected, Pump, StatusLine
+from finstream.servers.admin import admin_token
+from finstream.servers.front import Front, Listeners
+from finstream.services.bus import Bus
+from finstream.services.config import load
+from finstream.services.config_plan import Plan
+from finstream.services.config_watch import ConfigWatch
+from finstream.services.dead_letters import DeadLetters
+from finstream.services.logs import Logger, Logs, get_logger, start_logging
+from finstream.services.sessions import Sessions
+from finstream.services.store import Store
+from finstream.vocabulary.errors import RequestError
+from finstream.vocabulary.events import IngestorStatus, LogLevelChanged
+from finstream.vocabulary.settings import Settings
+
+__all__ = ["main", "run_engine"]
+
+_LAST_RESORT_S = 30.0
+"""So long after the longest stop ladder the engine no longer waits for itself."""
+
+Ready = Callable[[dict[str, str]], None]
+
+
+def main(config_path: Path) -> int:
+    """Run the engine in this process until it is told to stop; returns the exit code. A reboot replaces the process."""
+
+    def tell(addresses: dict[str, str]) -> None:
+        with suppress(OSError):  # nobody has to listen
+            sys.stdout.write(msgspec.json.encode({"event": "ready", **addresses}).decode() + "\n")
+            sys.stdout.flush()
+
+    try:
+        code = trio.run(partial(run_engine, config_path, ready=tell))
+    except KeyboardInterrupt:  # before the signals were ours
+        return endings.INTERRUPTED
+    if code == endings.REBOOT:
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the same program, the same arguments
+    return code
+
+
+async def run_engine(config_path: Path, *, ready: Ready) -> int:
+    """Run the engine until a signal or a command ends it; returns the exit code, REBOOT if it is to be started again.
+
+    ``ready`` is called once, with the URLs really bound, when the engine serves. The process's signals and logging
+    belong to the engine meanwhile.
+    """
+    logs = start_logging()
+    log = get_logger("engine")
+    try:
+        _raise_descriptor_limit()
+        settings = load(config_path)
+        logs.set_level(settings.logs.level)
+        token = admin_token(settings, os.environ)
+        with closing(Listeners(settings.listen)) as listeners:
+            engine = Engine(config_path, settings, listeners, logs=logs, token=token)
+            await engine.run(ready)
+        return endings.REBOOT if engine.stop.reason == "engine_restarting" else endings.OK
+    except Exception as error:  # the outermost edge: nothing but an exit code leaves here
+        return explain(error, log)
+    finally:
+        logs.close()
+
+
+class Stop:
+    """The wish that the engine ends, and why: ``engine_stopping`` or ``engine_restarting``."""
+
+    def __init__(self, log: Logger) -> None:
+        self.asked = trio.Event()
+        self.reason = ""
+        self._log = log
+
+    def ask(self, reason: str, origin: str) -> bool:
+        """Whether that is news: a stop overrules a restart, nothing overrules a stop."""
+        if self.reason in {"engine_stopping", reason}:
+            return False
+        self._log.info("stopping", reason=reason, origin=origin)
+        self.reason = reason
+        self.asked.set()
+        return True
+
+
+class Engine:
+    """All parts, and how they hang together. Run it once."""
+
+    def __init__(self, path: Path, settings: Settings, listeners: Listeners, *, logs: Logs, token: str | None) -> None:
+        self._settings = settings
+        self._listeners = listeners
+        self._logs = logs
+        self._log = get_logger("engine")
+        self._assets = set(settings.assets)
+        self._epoch = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"
+        self.stop = Stop(self._log)
+        self._bus = Bus()
+        self._pump = Pump(simulated=settings.mode == "simulation", line_bytes=settings.limits.line_bytes)
+        self._pump.on_line(self._hear)
+        self._supervisor = Supervisor(
+            pump=self._pump, bus=self._bus, logger=get_logger("assman"), epoch=self._epoch, mode=settings.mode
+        )
+        self._dead_letters = DeadLetters(
+            settings.dead_letters, pump=self._pump, bus=self._bus, logger=get_logger("deadletters")
+        )
+        limits = settings.limits
+        self._store = Store(Path(settings.state.path), logger=get_logger("db"), most_clients=limits.clients)
+        self._sessions = Sessions(
+            pump=self._pump,
+            demand=self._supervisor.demand,
+            bus=self._bus,
+            store=self._store,
+            logger=get_logger("climan"),
+            limits=limits,
+            reconnect_window_s=settings.state.reconnect_window_s,
+            known_assets=lambda: self._assets,
+        )
+        self._config = ConfigWatch(path, settings, bus=self._bus, logger=get_logger("confman"), apply=self._apply)
+        self._front = Front(
+            settings,
+            listeners,
+            pump=self._pump,
+            sessions=self._sessions,
+            supervisor=self._supervisor,
+            config=self._config,
+            logs=logs,
+            bus=self._bus,
+            logger=get_logger("servman"),
+            epoch=self._epoch,
+            token=token,
+            reboot=self._reboot,
+        )
+
+    async def run(self, ready: Ready) -> None:
+        """Returns after :attr:`stop` was asked for, and everything has ended in its order."""
+        async with trio.open_nursery() as services:
+            await services.start(self._heed_signals)
+            services.start_soon(self._give_up_waiting)
+            await services.start(self._store.run)
+            await services.start(self._dead_letters.run)
+            await services.start(self._sessions.run)
+            async with trio.open_nursery() as pumping:
+                await pumping.start(self._pump.run)
+                async with trio.open_nursery() as children:
+                    await children.start(self._supervisor.run, self._settings)
+                    await self._serve(ready)
+                    children.cancel_scope.cancel(reason="EngineStopping")
+                self._pump.stop()
+            services.cancel_scope.cancel()
+        self._log.info("stopped", reason=self.stop.reason)
+
+    async def _serve(self, ready: Ready) -> None:
+        async with trio.open_nursery() as front:
+            await front.start(self._front.run)
+            async with trio.open_nursery() as watching:
+                await watching.start(self._config.run)
+                urls = self._listeners.urls()
+                self._log.info(
+                    "ready", version=finstream.__version__, epoch=self._epoch, mode=self._settings.mode, **urls
+                )
+                ready(urls)
+                await self.stop.asked.wait()
+                watching.cancel_scope.cancel()
+            self._front.stop(self.stop.reason)
+
+    # --- told by others ---
+
+    async def _apply(self, settings: Settings, plan: Plan) -> None:
+        """A changed configuration takes effect."""
+        self._assets = set(settings.assets)
+        if settings.logs.level != self._logs.level and "logs.level" in plan.hot:
+            previous = self._logs.set_level(settings.logs.level)
+            self._bus.publish(LogLevelChanged(level=settings.logs.level, previous=previous))
+        await self._supervisor.apply(settings)
+        self._sessions.refresh_assets()
+
+    def _hear(self, event: LineRejected | StatusLine) -> None:
+        if isinstance(event, LineRejected):
+            self._dead_letters.take(event)
+            return
+        asset, status = self._pump.asset_name(event.asset), msgspec.Raw(event.line)
+        self._log.info("ingestor status", asset=asset, status=status)
+        self._bus.publish(IngestorStatus(asset=asset, status=status))
+
+    def _reboot(self, origin: str) -> None:
+        if not self.stop.ask("engine_restarting", origin):
+            raise RequestError("wrong-state", "the engine is stopping already")
+
+    # --- the end ---
+
+    async def _heed_signals(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            task_status.started()
+            async for number in signals:
+                if not self.stop.ask("engine_stopping", signal.Signals(number).name):
+                    self._log.warning("told to stop a second time: leaving at once")
+                    self._leave_at_once(endings.TOLD_TWICE)
+
+    async def _give_up_waiting(self) -> None:
+        await self.stop.asked.wait()
+        running = self._config.running
+        grace_s = max(
+            (child.stop_grace_s for child in [*running.assets.values(), *running.sinks.values()]), default=0.0
+        )
+        await trio.sleep(grace_s + _LAST_RESORT_S)
+        self._log.error("the engine could not come to an end in time: leaving at once")
+        self._leave_at_once(endings.INTERNAL)
+
+    def _leave_at_once(self, code: int) -> None:
+        """The ingestors first; whatever is left of anything, the guardian ends."""
+        for status in self._supervisor.statuses():
+            if status.pid is not None:
+                with suppress(OSError):
+                    os.killpg(status.pid, signal.SIGKILL)
+        self._logs.close()
+        os._exit(code)
+
+
+def _raise_descriptor_limit() -> None:
+    """One descriptor a connection; the usual soft limit of 1,024 is there for programs that use select()."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,147 @@
+"""The three listeners as one: public REST, admin REST, stream."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+
+import trio
+
+from finstream.children.supervisor import Supervisor
+from finstream.pump import Pump
+from finstream.servers.admin import admin_routes, check_token
+from finstream.servers.connection import Surroundings
+from finstream.servers.http import make_app
+from finstream.servers.listeners import address_of, open_listener, url_of
+from finstream.servers.origins import Origins
+from finstream.servers.public import public_routes
+from finstream.servers.rest import serve_rest
+from finstream.servers.stream import StreamServer
+from finstream.services.bus import Bus
+from finstream.services.config_watch import ConfigWatch
+from finstream.services.logs import Logger, Logs
+from finstream.services.ports import wall_clock_us
+from finstream.services.sessions import Sessions
+from finstream.vocabulary.settings import ListenSettings, Settings
+
+__all__ = ["Front", "Listeners"]
+
+_DRAIN_S = 6.0
+"""How long clients and answers under way may take to come to their end."""
+
+
+class Listeners:
+    """The sockets, bound and listening; connections wait in the backlog until a :class:`Front` serves them.
+
+    Raises:
+      ListenError: one of them cannot be bound; the others are closed again.
+    """
+
+    def __init__(self, listen: ListenSettings) -> None:
+        with ExitStack() as opened:
+            self.public = opened.enter_context(open_listener("public", listen.public))
+            self.stream = opened.enter_context(open_listener("stream", listen.stream))
+            self.admin = opened.enter_context(open_listener("admin", listen.admin))
+            self._opened = opened.pop_all()
+
+    def urls(self) -> dict[str, str]:
+        """With the addresses really bound."""
+        return {
+            "public": url_of("http", self.public),
+            "stream": url_of("ws", self.stream),
+            "admin": url_of("http", self.admin),
+        }
+
+    def all(self) -> list[socket.socket]:
+        return [self.public, self.stream, self.admin]
+
+    def close(self) -> None:
+        self._opened.close()
+
+
+class Front:
+    """``token`` is the admin token, None where none is needed; ``reboot(origin)`` begins a restart of the engine.
+
+    The listeners are the caller's to close, after :meth:`run` has returned.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        listeners: Listeners,
+        *,
+        pump: Pump,
+        sessions: Sessions,
+        supervisor: Supervisor,
+        config: ConfigWatch,
+        logs: Logs,
+        bus: Bus,
+        logger: Logger,
+        epoch: str,
+        token: str | None,
+        reboot: Callable[[str], None],
+    ) -> None:
+        self._pump = pump
+        self._listeners = listeners
+        self._logger = logger
+        self._serves = False
+        self._rest_stop = trio.Event()
+        origins = Origins(settings.listen.origins, map(address_of, listeners.all()))
+        self._public = make_app(
+            public_routes(pump=pump, sessions=sessions, supervisor=supervisor, is_ready=self.is_ready),
+            origins=origins,
+            listener=address_of(listeners.public)[0],
+            logger=logger,
+        )
+        self._admin = make_app(
+            admin_routes(
+                supervisor=supervisor,
+                config=config,
+                logs=logs,
+                bus=bus,
+                epoch=epoch,
+                reboot=reboot,
+                is_ready=self.is_ready,
+                with_token=token is not None,
+            ),
+            origins=origins,
+            listener=address_of(listeners.admin)[0],
+            logger=logger,
+            check=check_token(token),
+        )
+        self._stream = StreamServer(
+            Surroundings(
+                pump=pump,
+                sessions=sessions,
+                origins=origins,
+                limits=settings.limits,
+                logger=logger,
+                epoch=epoch,
+                simulated=settings.mode == "simulation",
+                wall_us=wall_clock_us,
+            )
+        )
+
+    def is_ready(self) -> bool:
+        """Whether subscribers are served."""
+        return self._serves and self._pump.running
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until :meth:`stop`; returns once everybody has gone, or been cut off after some seconds."""
+        rest = partial(serve_rest, stop=self._rest_stop, logger=self._logger)
+        async with trio.open_nursery() as servers:
+            await servers.start(rest, self._public, self._listeners.public)
+            await servers.start(rest, self._admin, self._listeners.admin)
+            await servers.start(self._stream.run, self._listeners.stream)
+            self._serves = True
+            task_status.started()
+            await self._rest_stop.wait()
+            servers.cancel_scope.deadline = trio.current_time() + _DRAIN_S
+
+    def stop(self, reason: str) -> None:
+        """Stop accepting and say goodbye, for ``engine_stopping`` or ``engine_restarting``. Returns at once."""
+        self._serves = False
+        self._stream.stop(reason)
+        self._rest_stop.set()

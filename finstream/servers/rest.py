@@ -1,0 +1,146 @@
+"""Serve a REST interface with Hypercorn inside our own nursery."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import hypercorn.trio
+import msgspec
+import trio
+from hypercorn.config import Config
+from quart_trio import QuartTrio
+
+from finstream.servers import problems
+from finstream.servers.listeners import BACKLOG
+from finstream.servers.problems import Problem, problem
+from finstream.services.logs import Logger
+
+__all__ = ["serve_rest"]
+
+IDLE_S = 30.0
+"""How long a connection may stay open without a request; also how long the head of a request may take."""
+DRAIN_S = 2.0
+"""How long answers under way may take when the server stops."""
+RESTART_PAUSE_S = 0.1
+
+# ASGI's own types are a union for each kind of event; what passes through here is only looked at.
+_Receive = Callable[[], Awaitable[Any]]
+_Send = Callable[[Any], Awaitable[None]]
+_Asgi = Callable[[Any, _Receive, _Send], Awaitable[None]]
+
+
+async def serve_rest(
+    app: QuartTrio,
+    listener: socket.socket,
+    *,
+    stop: trio.Event,
+    logger: Logger,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until ``stop`` is set; then stop accepting, let answers under way finish for DRAIN_S, and return.
+
+    The caller closes the listener. Cancelling cuts connections off.
+    """
+    asgi = _contain(_only_requests(_hold_back_disconnect(app)), logger)
+    serve = partial(hypercorn.trio.serve, asgi, shutdown_trigger=stop.wait, mode="asgi")
+    started = False
+    while not stop.is_set():
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(serve, _configuration(os.dup(listener.fileno())))
+                if not started:
+                    started = True
+                    task_status.started()
+        except* Exception as group:
+            # An input that Hypercorn did not expect ends all of it. That must not be all of us.
+            if not started:
+                raise
+            logger.error("the HTTP server failed and is started again", exc_info=group)
+            await trio.sleep(RESTART_PAUSE_S)
+
+
+def _configuration(fd: int) -> Config:
+    config = Config()
+    config.bind = [f"fd://{fd}"]
+    config.backlog = BACKLOG
+    config.accesslog = None
+    config.errorlog = logging.getLogger("hypercorn.error")
+    config.errorlog.setLevel(logging.WARNING)  # it announces itself on info; our ready line does that
+    config.include_server_header = False
+    config.keep_alive_timeout = IDLE_S
+    config.graceful_timeout = DRAIN_S
+    return config
+
+
+def _hold_back_disconnect(app: _Asgi) -> _Asgi:
+    """Do not tell the application that the client has gone once the whole answer has been handed over.
+
+    Hypercorn queues ``http.disconnect`` while it still sends the last part. Quart-Trio takes it for a hang-up and
+    cancels its request, and with it Hypercorn's call that would start the idle timer of the connection: idle
+    connections would then never be closed, and a stop would wait for them for the whole graceful timeout.
+    """
+
+    async def wrapped(scope: Any, receive: _Receive, send: _Send) -> None:
+        answered = False
+
+        async def send_on(message: Any) -> None:
+            nonlocal answered
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                answered = True
+            await send(message)
+
+        async def receive_on() -> Any:
+            message = await receive()
+            if answered and message["type"] == "http.disconnect":
+                await trio.sleep_forever()  # until the application's own end cancels it
+            return message
+
+        await app(scope, receive_on, send_on)
+
+    return wrapped
+
+
+def _only_requests(app: _Asgi) -> _Asgi:
+    """Refuse what the application is not made for: WebSocket handshakes (the stream has an address of its own), and
+    requests for something else than a path, which only proxies serve."""
+
+    async def wrapped(scope: Any, receive: _Receive, send: _Send) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            detail = "no WebSocket is served here; the stream has an address of its own (listen.stream)"
+            await _refuse(send, "websocket.http.response", problem("not-found", detail))
+        elif scope["type"] == "http" and not scope["path"].startswith("/"):
+            detail = "the request's target has to be a path: this is no proxy"
+            await _refuse(send, "http.response", problem("malformed-request", detail))
+        else:
+            await app(scope, receive, send)
+
+    return wrapped
+
+
+def _contain(app: _Asgi, logger: Logger) -> _Asgi:
+    """A client that hangs up while it is answered is no error; Hypercorn would log it as one."""
+
+    async def wrapped(scope: Any, receive: _Receive, send: _Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except* (trio.BusyResourceError, trio.BrokenResourceError, trio.ClosedResourceError) as group:
+            logger.debug("a client left while it was answered", errors=[str(error) for error in group.exceptions])
+
+    return wrapped
+
+
+async def _refuse(send: _Send, kind: str, refusal: Problem) -> None:
+    body = msgspec.json.encode(refusal)
+    headers = [
+        (b"content-type", problems.MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": f"{kind}.start", "status": refusal.status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": body, "more_body": False})

@@ -1,0 +1,100 @@
+"""The arena as the REST API shows it: overall, or for one symbol."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from finstream.pump import Pump, SymbolStatistics
+
+__all__ = ["ArenaPlace", "overall", "per_symbol", "severity"]
+
+_PATIENCE_NS = 1_000_000_000
+"""Silence that is not held against a source; as the pump has it."""
+
+
+class ArenaPlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One source's place. Members that need a tick are absent before the first."""
+
+    rank: int
+    """1 is the best."""
+    asset: str
+    lag_us: int | None = None
+    """Of the last tick: receipt minus its own stamp; negative when the source's clock is ahead of ours."""
+    lag_smoothed_us: int | None = None
+    ticks: int
+    silent_ms: int | None = None
+    """Since the last tick."""
+    clock_error: bool
+    """The smoothed lag is negative."""
+    severity: int
+    """0 up to 1 s of lag and undue silence, 1 below 5 s, 2 below 15 s, 3 below 60 s, else 4."""
+    degraded: bool
+    """The severity is 1 or more."""
+
+
+def overall(pump: Pump) -> list[ArenaPlace]:
+    """The pump's ranking of the pricing assets, best first."""
+    return [
+        _place(e.rank, e.asset, e.ticks, e.lag_last_ns, e.lag_smoothed_ns, e.silent_ns, e.severity)
+        for e in pump.arena()
+    ]
+
+
+def per_symbol(pump: Pump, symbol: str, *, now_ns: int | None = None) -> list[ArenaPlace]:
+    """The sources that have ticked ``symbol``, by their lag on it; the same rules as overall.
+
+    ``BTC-USDT`` is also found as ``BTC/USDT``, as in a URL's path. Empty if nobody has ticked it. It takes a snapshot
+    of every symbol of every pricing asset.
+    """
+    now_ns = time.time_ns() if now_ns is None else now_ns
+    tables = [(entry.asset, _symbols(pump, entry.asset)) for entry in pump.arena()]
+    for name in (symbol, symbol.replace("-", "/")):
+        found = [(asset, table[name]) for asset, table in tables if name in table]
+        if found:
+            return _ranked(found, now_ns)
+    return []
+
+
+def severity(score_ns: int) -> int:
+    """As the pump reckons it: 0 is healthy, 4 the worst."""
+    if score_ns <= _PATIENCE_NS:
+        return 0
+    return sum(score_ns // 1_000_000_000 >= bound for bound in (5, 15, 60)) + 1
+
+
+def _symbols(pump: Pump, asset: str) -> dict[str, SymbolStatistics]:
+    handle = pump.asset_handle(asset)
+    assert handle is not None, "who is in the arena has a handle"
+    return {entry.symbol: entry for entry in pump.symbol_statistics(handle) if entry.ticks}
+
+
+def _ranked(found: list[tuple[str, SymbolStatistics]], now_ns: int) -> list[ArenaPlace]:
+    scored = []
+    for asset, entry in found:
+        silent_ns = now_ns - entry.last_received_ns
+        score_ns = entry.lag_smoothed_ns + max(0, silent_ns - _PATIENCE_NS)
+        scored.append((entry.lag_smoothed_ns < 0, score_ns, silent_ns, asset, entry))
+    scored.sort(key=lambda place: place[:2])  # stable: the order of the overall ranking breaks ties
+    return [
+        _place(rank, asset, entry.ticks, entry.lag_last_ns, entry.lag_smoothed_ns, silent_ns, severity(score_ns))
+        for rank, (_clock_error, score_ns, silent_ns, asset, entry) in enumerate(scored, 1)
+    ]
+
+
+def _place(
+    rank: int, asset: str, ticks: int, lag_ns: int, lag_smoothed_ns: int, silent_ns: int, severity: int
+) -> ArenaPlace:
+    ticked = ticks > 0
+    return ArenaPlace(
+        rank=rank,
+        asset=asset,
+        lag_us=lag_ns // 1000 if ticked else None,
+        lag_smoothed_us=lag_smoothed_ns // 1000 if ticked else None,
+        ticks=ticks,
+        silent_ms=silent_ns // 1_000_000 if ticked else None,
+        clock_error=ticked and lag_smoothed_ns < 0,
+        severity=severity,
+        degraded=severity > 0,
+    )

@@ -1,0 +1,255 @@
+"""The clients: who is registered, wants what, is connected or may still come back.
+
+A client registers and gets a UUID. It is *connected* while one connection of it is open, else *waiting*: for as long as
+its reconnection window lasts, after which it is forgotten. Its topics outlive connections and, through the store, the
+engine.
+
+Rules that hold here and nowhere else:
+
+* The newest connection of a client wins; the older one is told ``replaced``.
+* Only connected clients count as demand, once for each asset they have a topic of.
+* An answer reaches the client before the first message that follows from it: callers pass in ``announce``, which is
+  called after everything has been checked and before the pump is told.
+* A request is carried out as a whole or not at all.
+* After the engine died, a client that was connected has a full window from the next start; after a clean stop as well,
+  because nobody can connect to an engine that is not there. One that was waiting keeps its window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import suppress
+
+import trio
+
+from finstream.pump import Pump
+from finstream.services.logs import Logger
+from finstream.services.ports import Clock, Demand, Publisher, wall_clock_us
+from finstream.services.registry import Registry
+from finstream.services.session import ClientView, Session
+from finstream.services.store import Store
+from finstream.services.subscriptions import Connection, Subscriptions
+from finstream.services.topic_requests import read_topics, require_at_most, require_known
+from finstream.vocabulary.errors import RequestError
+from finstream.vocabulary.events import (
+    ClientConnected,
+    ClientDisconnected,
+    Receipt,
+)
+from finstream.vocabulary.settings import Limits
+from finstream.vocabulary.topics import Topic
+
+__all__ = ["Sessions"]
+
+_ENGINE_ENDINGS = ("engine_stopping", "engine_restarting")
+_OUR_CONCERN = ("slow_consumer_bytes", "slow_consumer_age", "unresponsive", "internal_error")
+"""Endings that an operator wants to see among the warnings."""
+
+
+def _say_nothing(*_topics: list[Topic]) -> None:
+    pass
+
+
+class Sessions:
+    """Use it from the Trio thread only. Nothing but :meth:`run` blocks or is a checkpoint.
+
+    Every method that takes a UUID raises ``RequestError("unknown-client")`` if there is no such client, but for
+    :meth:`disconnect`.
+    """
+
+    def __init__(
+        self,
+        *,
+        pump: Pump,
+        demand: Demand,
+        bus: Publisher,
+        store: Store,
+        logger: Logger,
+        limits: Limits,
+        reconnect_window_s: float,
+        known_assets: Callable[[], Collection[str]],
+        clock: Clock = wall_clock_us,
+    ) -> None:
+        self._registry = Registry(
+            store=store, bus=bus, logger=logger, limits=limits, reconnect_window_s=reconnect_window_s, clock=clock
+        )
+        self._subscriptions = Subscriptions(pump, demand)
+        self._pump = pump
+        self._bus = bus
+        self._logger = logger
+        self._most_topics = limits.topics_per_client
+        self._known_assets = known_assets
+        self._clock = clock
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Resume what the store kept, say that this has started, then forget clients whose window is over."""
+        await self._registry.run(task_status=task_status)
+
+    # --- clients ---
+
+    def register(self) -> Session:
+        """A new client. It waits for its first connection as it would for any other.
+
+        Raises:
+          RequestError: ``too-many-clients``.
+        """
+        return self._registry.register()
+
+    def unregister(self, uuid: str, *, origin: str) -> None:
+        """Forget a client; an open connection is told ``unregistered``. ``origin`` says in the log who asked."""
+        session = self.get(uuid)
+        connection = _detach(session)
+        self._registry.remove(session, "requested", origin=origin)
+        if connection is not None:
+            self._subscriptions.end(connection)
+            connection.close("unregistered")
+
+    def get(self, uuid: str) -> Session:
+        return self._registry.get(uuid)
+
+    def describe(self, uuid: str) -> ClientView:
+        session = self.get(uuid)
+        connection = session.connection
+        statistics = None if connection is None else self._pump.outbox_statistics(connection.outbox)
+        return session.view(statistics, self._pump.asset_name)
+
+    # --- connections ---
+
+    def connect(
+        self,
+        uuid: str,
+        outbox: int,
+        peer: str,
+        close: Callable[[str], None],
+        *,
+        announce: Callable[[Session], None] = lambda _session: None,
+    ) -> Session:
+        """A connection of the client is open, and its outbox known to the pump; its topics are subscribed from here on.
+
+        ``close(reason)`` is called at most once, if the connection is to end: ``replaced`` or ``unregistered``. It must
+        not block; the connection's owner then calls :meth:`disconnect` as after any other end.
+        """
+        session = self.get(uuid)
+        connection = Connection(outbox, peer, self._clock(), close)
+        older = _detach(session)
+        if older is not None:
+            older.close("replaced")
+        announce(session)
+        session.connection = connection
+        session.expires_at = None
+        self._subscriptions.add(connection, session.topics)
+        if older is not None:
+            self._subscriptions.end(older)  # after the new one's wants, so that no count falls to nothing in between
+        self._registry.keep(session)
+        topics = len(session.topics)
+        self._logger.info("client connected", client=uuid, peer=peer, topics=topics, replaces=older is not None)
+        self._bus.publish(ClientConnected(client=uuid, peer=peer, resumed_topics=topics))
+        return session
+
+    def disconnect(self, uuid: str, outbox: int, receipt: Receipt) -> None:
+        """A connection has ended, however it did. Also for one that was replaced, or whose client is gone."""
+        with suppress(RequestError):
+            self._note_end(self.get(uuid), outbox, receipt)
+        log = self._logger.warning if receipt.reason in _OUR_CONCERN else self._logger.info
+        told = {name: getattr(receipt, name) for name in receipt.__struct_fields__ if name != "at"}
+        log("client disconnected", client=uuid, **told)
+        self._bus.publish(ClientDisconnected(client=uuid, receipt=receipt))
+
+    def _note_end(self, session: Session, outbox: int, receipt: Receipt) -> None:
+        session.last_receipt = receipt
+        if session.connection is None or session.connection.outbox != outbox:
+            return
+        self._subscriptions.end(session.connection)
+        session.connection = None
+        self._registry.wait(session)
+        if receipt.reason in _ENGINE_ENDINGS:
+            session.expires_at = None
+            self._registry.keep(session)
+
+    # --- subscriptions ---
+
+    def subscribe(
+        self,
+        uuid: str,
+        topics: list[str],
+        *,
+        field: str = "$.topics",
+        announce: Callable[[list[Topic]], None] = _say_nothing,
+    ) -> list[Topic]:
+        """Add topics; those that are subscribed already stay as they are. Returns the new ones.
+
+        Raises:
+          RequestError: ``invalid-topic``, ``unknown-asset`` (both with the path of the topic), or ``too-many-topics``.
+        """
+        session = self.get(uuid)
+        asked = read_topics(topics, field)
+        added = self._new(session, asked)
+        require_at_most(self._most_topics, len(session.topics) + len(added), field)
+        announce(added)
+        self._change(session, added, [])
+        return added
+
+    def unsubscribe(self, uuid: str, topics: list[str], *, field: str = "$.topics") -> list[Topic]:
+        """Take topics away; those that are not subscribed are ignored. Returns the ones that were.
+
+        The last message of a topic has been queued when this returns: answer then.
+
+        Raises:
+          RequestError: ``invalid-topic``.
+        """
+        session = self.get(uuid)
+        removed = [topic for topic in read_topics(topics, field) if topic in session.topics]
+        self._change(session, [], removed)
+        return removed
+
+    def replace(
+        self,
+        uuid: str,
+        topics: list[str],
+        *,
+        field: str = "$.topics",
+        announce: Callable[[list[Topic], list[Topic]], None] = _say_nothing,
+    ) -> tuple[list[Topic], list[Topic]]:
+        """Have these topics and no others. Returns those added and those removed.
+
+        Raises:
+          RequestError: as :meth:`subscribe`.
+        """
+        session = self.get(uuid)
+        asked = read_topics(topics, field)
+        added = self._new(session, asked)
+        require_at_most(self._most_topics, len(asked), field)
+        removed = [topic for topic in session.topics if topic not in asked]
+        self._change(session, [], removed)
+        announce(added, removed)
+        self._change(session, added, [])
+        return added, removed
+
+    def refresh_assets(self) -> None:
+        """The pump has got new assets: wake the subscriptions that were waiting for them."""
+        for session in self._registry:
+            if session.connection is not None:
+                self._subscriptions.wake(session.connection)
+
+    def _new(self, session: Session, asked: dict[Topic, str]) -> list[Topic]:
+        new = {topic: path for topic, path in asked.items() if topic not in session.topics}
+        # Not so those subscribed already: their asset may have left the configuration, and may come back.
+        require_known(new, self._known_assets())
+        return list(new)
+
+    def _change(self, session: Session, added: list[Topic], removed: list[Topic]) -> None:
+        for topic in removed:
+            del session.topics[topic]
+        for topic in added:
+            session.topics[topic] = str(topic)
+        if connection := session.connection:
+            self._subscriptions.remove(connection, removed)
+            self._subscriptions.add(connection, added)
+        if added or removed:
+            self._registry.keep(session)
+
+
+def _detach(session: Session) -> Connection | None:
+    # Before anybody is told, because whoever is told may call back.
+    connection, session.connection = session.connection, None
+    return connection

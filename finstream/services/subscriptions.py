@@ -1,0 +1,69 @@
+"""What connections have subscribed to, as the pump and the supervisor are told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from finstream.pump import Pump
+from finstream.services.ports import Demand
+from finstream.vocabulary.topics import Topic
+
+__all__ = ["Connection", "Subscriptions"]
+
+
+class Connection:
+    """An open connection of a client. The outbox is the pump's, what ``close`` closes is the server's."""
+
+    def __init__(self, outbox: int, peer: str, since_us: int, close: Callable[[str], None]) -> None:
+        self.outbox = outbox
+        self.peer = peer
+        self.since_us = since_us
+        self.close = close
+        self.wanted: Counter[str] = Counter()
+        """Assets, each with how many topics of it are subscribed."""
+        self.dormant: set[Topic] = set()
+        """Topics of assets that the pump does not know (yet)."""
+
+
+class Subscriptions:
+    """A connection counts as demand once for each asset that it has a topic of."""
+
+    def __init__(self, pump: Pump, demand: Demand) -> None:
+        self._pump = pump
+        self._demand = demand
+
+    def add(self, connection: Connection, topics: Iterable[Topic]) -> None:
+        for topic in topics:
+            if not self._subscribe(connection, topic):
+                connection.dormant.add(topic)
+            connection.wanted[topic.asset] += 1
+            if connection.wanted[topic.asset] == 1:
+                self._demand.want(topic.asset)
+
+    def remove(self, connection: Connection, topics: Iterable[Topic]) -> None:
+        """The last message of the topics has been queued when this returns."""
+        for topic in topics:
+            connection.dormant.discard(topic)
+            if (asset := self._pump.asset_handle(topic.asset)) is not None:
+                self._pump.unsubscribe(connection.outbox, asset, topic.symbol)
+            connection.wanted[topic.asset] -= 1
+            if not connection.wanted[topic.asset]:
+                del connection.wanted[topic.asset]
+                self._demand.unwant(topic.asset)
+
+    def end(self, connection: Connection) -> None:
+        """The connection wants nothing any more. Its outbox, with its subscriptions, is its owner's to remove."""
+        wanted, connection.wanted = connection.wanted, Counter()
+        for asset in wanted:
+            self._demand.unwant(asset)
+
+    def wake(self, connection: Connection) -> None:
+        """Subscribe what was dormant and is known to the pump by now."""
+        connection.dormant = {topic for topic in connection.dormant if not self._subscribe(connection, topic)}
+
+    def _subscribe(self, connection: Connection, topic: Topic) -> bool:
+        asset = self._pump.asset_handle(topic.asset)
+        if asset is not None:
+            self._pump.subscribe(connection.outbox, asset, topic.symbol)
+        return asset is not None

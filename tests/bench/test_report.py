@@ -1,0 +1,124 @@
+import io
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from bench.histogram import Histogram
+from bench.report.charts import Line, LinePoint, bars, lines, percentiles
+from bench.report.svg import log_axis, log_steps, short_number
+from bench.report.table import print_report
+from bench.results import Measurement, Results, Spread
+
+SVG = "{http://www.w3.org/2000/svg}"
+AWKWARD = 'a <b> & "c" [bold]d[/]'
+
+
+def texts(document: str | None) -> list[str]:
+    """Of a well-formed SVG document."""
+    assert document is not None
+    root = ElementTree.fromstring(document)
+    assert root.tag == f"{SVG}svg"
+    return [element.text or "" for element in root.iter(f"{SVG}text")]
+
+
+def latencies(*values_us: int) -> Histogram:
+    # Up to 127 a bucket's number is its value, which is enough for a plot.
+    return Histogram(count=len(values_us), min_ns=1, max_ns=100, buckets=[(value, 1) for value in sorted(values_us)])
+
+
+def test_percentile_plot() -> None:
+    document = percentiles(title=AWKWARD, curves={AWKWARD: latencies(50, 60, 100), "other": latencies(10, 20)})
+    shown = texts(document)
+    assert AWKWARD in shown
+    assert {"0 %", "50 %", "90 %", "99 %"} <= set(shown)
+    assert document is not None
+    assert len(ElementTree.fromstring(document).findall(f"{SVG}polyline")) == 2
+
+
+def test_line_plot() -> None:
+    points = [LinePoint(1, Spread(10, 8, 12, 3)), LinePoint(1000, Spread(2e6, 1e6, 3e6, 3))]
+    shown = texts(lines(title="t", x_title="subscribers", y_title="deliveries/s", drawn=[Line(AWKWARD, points)]))
+    assert {"1", "1,000", "subscribers", "deliveries/s", AWKWARD, "2M"} <= set(shown)
+
+
+def test_bar_plot() -> None:
+    shown = texts(bars(title="t", unit="ns", groups={"short": {"a": Spread(1234, 1, 2, 3)}, "long": {}}))
+    assert {"short", "a", "1,234"} <= set(shown)
+    assert "long" not in shown
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        percentiles(title="t", curves={"a": Histogram()}),
+        lines(title="t", x_title="x", y_title="y", drawn=[Line("a", [])]),
+        bars(title="t", unit="u", groups={"g": {}}),
+    ],
+)
+def test_nothing_measured_is_nothing_drawn(document: str | None) -> None:
+    assert document is None
+
+
+@given(st.floats(1e-6, 1e12), st.floats(1, 1e9))
+def test_steps_enclose_their_range(least: float, factor: float) -> None:
+    steps = log_steps(least, least * factor)
+    assert steps[0] <= least
+    assert steps[-1] >= least * factor
+    assert steps == sorted(set(steps))
+    assert len(steps) >= 2
+
+
+@given(st.floats(0.5, 1e6), st.floats(0.5, 1e6))
+def test_axis_keeps_the_order_and_the_frame(one: float, other: float) -> None:
+    axis = log_axis(1.0, 1e5, 380.0, 50.0, [])
+    low, high = sorted((one, other))
+    assert 50.0 - 1e-6 <= axis.place(high) <= axis.place(low) <= 380.0 + 1e-6
+
+
+def test_short_numbers() -> None:
+    assert [short_number(n) for n in (0.5, 999, 1500, 25_000_000, 3e9)] == ["0.5", "999", "1.5k", "25M", "3G"]
+
+
+def printed(results: Results) -> str:
+    out = io.StringIO()
+    print_report(Console(file=out, width=200), results)
+    return out.getvalue()
+
+
+def latency(system: str, repeat: int, p50: float, **more: Any) -> Measurement:
+    return Measurement(
+        scenario="latency", point="1", system=system, repeat=repeat, values={"p50_us": p50}, complete=True, **more
+    )
+
+
+def test_table_shows_medians_ranges_ratios_and_wholeness() -> None:
+    results = Results(
+        machine={"cpu": "a CPU"},
+        systems={"one": {"work": "typed"}, "two": {"work": "relay", "lib": "1.2"}},
+        measurements=[latency("one", 0, 40), latency("two", 0, 80), latency("one", 1, 50), latency("two", 1, 120)],
+    )
+    text = printed(results)
+    assert "a CPU" in text
+    assert "45 [40–50]" in text
+    assert "2.20 [2.00–2.40]" in text
+    assert "2/2" in text
+    assert "(relay; lib 1.2)" in text
+
+
+def test_table_tells_failures_losses_and_disturbance_as_they_are() -> None:
+    failed = Measurement(scenario="latency", point="1", system="two", repeat=0, problem="it said [red]no[/red]")
+    lossy = latency("one", 0, 40, problem="3 of 4 delivered", foreign_cores=1.0)
+    lossy.complete = False
+    text = printed(
+        Results(systems={"one": {}, "two": {}}, left_out={"three": "not [here]"}, measurements=[lossy, failed])
+    )
+    assert "two: it said [red]no[/red]" in text
+    assert "failed 1/1" in text
+    assert "one: 3 of 4 delivered" in text
+    assert "0/1" in text
+    assert "disturbed by other programs in 1 of 1 repeats" in text
+    assert "three left out: not [here]" in text

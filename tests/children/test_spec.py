@@ -1,0 +1,75 @@
+"""What a configuration says, as what it takes to start a child."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+from finstream.children.spec import EngineWords, asset_specs, sink_specs
+from finstream.vocabulary.topics import Topic
+
+ENGINE = EngineWords(epoch="e1", mode="production", token_env="TOKEN")
+
+
+def asset(settings: Any, **members: Any) -> Any:
+    return asset_specs(settings({"venue": {"command": ["venue-feed"]} | members}), ENGINE)["venue"]
+
+
+def test_a_child_is_told_who_it_is(settings: Any) -> None:
+    spec = asset(settings, env={"KEY": "value", "FINSTREAM_MODE": "what it likes"})
+    assert spec.env == {
+        "PYTHONUNBUFFERED": "1", "KEY": "value", "FINSTREAM_ASSET": "venue", "FINSTREAM_MODE": "production",
+        "FINSTREAM_ENGINE": "e1",
+    }
+    assert spec.marks == ("FINSTREAM_ASSET=venue", "FINSTREAM_ENGINE=e1")
+    assert "TOKEN" in spec.withheld
+
+
+@pytest.mark.parametrize(
+    ("command", "unbuffer", "argv"),
+    [
+        (["python", "-m", "x"], "none", [sys.executable, "-m", "x"]),
+        (["python3", "-m", "x"], "pty", [sys.executable, "-m", "x"]),
+        (["/usr/bin/python3", "x"], "none", ["/usr/bin/python3", "x"]),
+        (["feed", "-v"], "stdbuf", ["stdbuf", "-oL", "feed", "-v"]),
+        (["env", "python"], "none", ["env", "python"]),
+    ],
+)
+def test_what_is_executed(settings: Any, command: list[str], unbuffer: str, argv: list[str]) -> None:
+    assert asset(settings, command=command, unbuffer=unbuffer).argv() == argv
+
+
+def test_a_replay_may_keep_its_pipe_full(settings: Any) -> None:
+    assert asset(settings, origin="live").stdout_full_s == 10.0
+    assert asset(settings, origin="replay").stdout_full_s is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"command": ["venue-feed", "-v"]}, {"cwd": "/"}, {"env": {"A": "1"}}, {"unbuffer": "pty"}, {"origin": "replay"},
+        {"stdout_full_s": 3.0},
+    ],
+)
+def test_changes_that_need_a_new_process(settings: Any, change: dict[str, Any]) -> None:
+    assert asset(settings) != asset(settings, **change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"linger_s": 1.0}, {"stop_grace_s": 1.0}, {"start": "always"}, {"kind": "data"}, {"restart": {"max_s": 1.0}},
+        {"quality": {"future_ms": 5}},
+    ],
+)
+def test_changes_that_do_not(settings: Any, change: dict[str, Any]) -> None:
+    assert asset(settings) == asset(settings, **change)
+
+
+def test_a_sink_has_its_topics_once(settings: Any) -> None:
+    topics = ["a", "b:X/Y", "a"]
+    spec = sink_specs(settings({}, {"file": {"command": ["cat"], "topics": topics}}), ENGINE)["file"]
+    assert spec.topics == (Topic("a", None), Topic("b", "X/Y"))
+    assert spec.marks == ("FINSTREAM_SINK=file", "FINSTREAM_ENGINE=e1")

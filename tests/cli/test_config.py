@@ -1,0 +1,111 @@
+"""``finstream config``: files, no engine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted(ROOT.glob("config/**/*.yaml"))
+
+OLD = "assets:\n  kept: {command: [a]}\n  gone: {command: [b]}\n  other: {command: [c]}\n"
+NEW = """\
+logs: {level: debug}
+state: {path: x.db}
+assets:
+  kept: {command: [a]}
+  other: {command: [d]}
+  new: {command: [e]}
+"""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[str, str]:
+    old, new = tmp_path / "old.yaml", tmp_path / "new.yaml"
+    old.write_text(OLD)
+    new.write_text(NEW)
+    return str(old), str(new)
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=[str(file.relative_to(ROOT)) for file in SHIPPED])
+def test_the_configurations_that_we_ship_are_good(finstream: Run, file: Path) -> None:
+    told = finstream("config", "check", str(file))
+    assert (told.returncode, told.stderr) == (0, "")
+    assert f"{file}: good (" in told.stdout
+
+
+def test_the_default_is_production_on_real_venues_only(finstream: Run) -> None:
+    told = json.loads(finstream("config", "check", str(ROOT / "config/config.yaml"), "--json").stdout)
+    assert told["mode"] == "production"
+    assert told["assets"] == ["binance", "coinbase"]
+
+
+def test_the_demo_is_simulation(finstream: Run) -> None:
+    told = json.loads(finstream("config", "check", str(ROOT / "config/demo.yaml"), "--json").stdout)
+    assert (told["mode"], told["assets"]) == ("simulation", ["steady", "slow", "flaky", "liar"])
+
+
+def test_what_is_wrong_with_a_file(finstream: Run, tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text("assets:\n  binance: {comand: [a]}\n")
+    told = finstream("config", "check", str(file))
+    assert (told.returncode, told.stdout) == (78, "")
+    assert "assets.binance" in told.stderr
+    assert "command" in told.stderr, "the remedy"
+    told = finstream("config", "check", str(file), "--json")
+    assert told.returncode == 78
+    answer = json.loads(told.stdout)
+    assert answer["ok"] is False
+    assert answer["where"].startswith("assets.binance")
+
+
+def test_a_file_that_is_not_there(finstream: Run, tmp_path: Path) -> None:
+    told = finstream("config", "check", str(tmp_path / "none.yaml"))
+    assert told.returncode == 78
+    assert "no such file" in told.stderr
+
+
+def test_the_plan_of_a_change(finstream: Run, files: tuple[str, str]) -> None:
+    old, new = files
+    told = finstream("config", "plan", new, "--against", old)
+    assert (told.returncode, told.stderr) == (0, "")
+    lines = [line.split() for line in told.stdout.splitlines()]
+    assert ["+", "start", "new"] in lines
+    assert ["-", "stop", "gone"] in lines
+    assert ["~", "restart", "other"] in lines
+    assert ["leave", "as", "it", "is", "kept"] in lines
+    assert "state.path" in told.stdout
+    assert "reboot" in told.stdout
+
+
+def test_the_plan_for_programs(finstream: Run, files: tuple[str, str]) -> None:
+    old, new = files
+    plan = json.loads(finstream("config", "plan", new, "--against", old, "--json").stdout)
+    assert plan == {
+        "started": ["new"], "stopped": ["gone"], "restarted": ["other"], "unchanged": ["kept"], "hot": ["logs.level"],
+        "needs_engine_restart": ["state.path"],
+    }  # fmt: skip
+
+
+def test_no_change(finstream: Run, files: tuple[str, str]) -> None:
+    assert "nothing would change" in finstream("config", "plan", files[0], "--against", files[0]).stdout
+
+
+def test_without_against_it_is_the_default(finstream: Run, files: tuple[str, str], tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/config.yaml").write_text(OLD)
+    plan = json.loads(finstream("config", "plan", files[1], "--json", cwd=tmp_path).stdout)
+    assert plan["started"] == ["new"]
+
+
+def test_the_file_that_is_wrong_is_named(finstream: Run, files: tuple[str, str], tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("mode: fun\n")
+    told = finstream("config", "plan", files[1], "--against", str(bad))
+    assert told.returncode == 78
+    assert f"{bad}: mode" in told.stderr

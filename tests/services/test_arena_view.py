@@ -1,0 +1,116 @@
+"""Views of the arena, from a pump that really ranks."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from finstream.pump import Pump
+from finstream.services import arena_view
+
+
+@pytest.fixture
+def feed(pump: Pump) -> Iterator[Callable[..., None]]:
+    """Writes a tick of a source, with this lag."""
+    pipes: dict[str, tuple[int, int, int]] = {}
+
+    def tick(asset: str, symbol: str, lag_s: float) -> None:
+        if asset not in pipes:
+            reading, writing = os.pipe()
+            source = pump.add_source(pump.add_asset(asset), reading, lambda _event: None)
+            pipes[asset] = (reading, writing, source)
+        stamp_ns = time.time_ns() - int(lag_s * 1e9)
+        os.write(pipes[asset][1], b'{"symbol":"%s","price":"1","ts":%d}\n' % (symbol.encode(), stamp_ns))
+
+    yield tick
+    for reading, writing, source in pipes.values():
+        pump.remove_source(source)
+        os.close(reading)
+        os.close(writing)
+
+
+def ticked(pump: Pump) -> int:
+    return sum(entry.ticks for entry in pump.arena())
+
+
+async def test_the_overall_ranking_is_the_pumps(pump: Pump, feed: Callable[..., None], eventually: Any) -> None:
+    feed("slow", "BTC/USDT", 7)
+    feed("fast", "BTC/USDT", 0.001)
+    feed("ahead", "BTC/USDT", -2)
+    pump.add_asset("mute")
+    pump.add_asset("news", in_arena=False)
+    await eventually(lambda: ticked(pump) == 3)
+    fast, slow, ahead, mute = msgspec.to_builtins(arena_view.overall(pump))
+    assert [place["asset"] for place in (fast, slow, ahead, mute)] == ["fast", "slow", "ahead", "mute"]
+    assert [place["rank"] for place in (fast, slow, ahead, mute)] == [1, 2, 3, 4]
+    assert 1_000 <= fast["lag_us"] < 1_000_000
+    assert fast["lag_smoothed_us"] == fast["lag_us"]
+    assert (fast["severity"], fast["degraded"], fast["clock_error"], fast["ticks"]) == (0, False, False, 1)
+    assert (slow["severity"], slow["degraded"]) == (2, True)
+    assert 7_000_000 <= slow["lag_us"] < 8_000_000
+    assert ahead["clock_error"] is True
+    assert ahead["lag_us"] < 0
+    assert mute == {
+        "rank": 4, "asset": "mute", "ticks": 0, "clock_error": False, "severity": 0, "degraded": False
+    }, "what it has not got is absent"  # fmt: skip
+    assert list(fast) == [
+        "rank", "asset", "lag_us", "lag_smoothed_us", "ticks", "silent_ms", "clock_error", "severity", "degraded",
+    ]  # fmt: skip
+
+
+async def test_a_symbol_is_ranked_among_those_who_have_ticked_it(
+    pump: Pump, feed: Callable[..., None], eventually: Any
+) -> None:
+    feed("one", "BTC/USDT", 3)
+    feed("two", "BTC/USDT", 0.01)
+    feed("two", "ETH/USDT", 0.02)
+    feed("three", "ETH/USDT", -1)
+    feed("four", "BRK-B", 0)
+    await eventually(lambda: ticked(pump) == 5)
+
+    def ranked(symbol: str) -> list[tuple[int, str, int]]:
+        return [(place.rank, place.asset, place.ticks) for place in arena_view.per_symbol(pump, symbol)]
+
+    assert ranked("BTC/USDT") == [(1, "two", 1), (2, "one", 1)]
+    assert ranked("ETH/USDT") == [(1, "two", 1), (2, "three", 1)]
+    assert ranked("BTC-USDT") == ranked("BTC/USDT"), "as a path has it"
+    assert ranked("BRK-B") == [(1, "four", 1)], "a dash of its own"
+    assert ranked("DOGE/USDT") == []
+    (_two, three) = arena_view.per_symbol(pump, "ETH/USDT")
+    assert three.clock_error
+
+
+async def test_silence_on_a_symbol_counts_after_a_second(
+    pump: Pump, feed: Callable[..., None], eventually: Any
+) -> None:
+    feed("early", "A", 0)
+    await eventually(lambda: ticked(pump) == 1)
+    feed("late", "A", 0.5)
+    await eventually(lambda: ticked(pump) == 2)
+    soon = arena_view.per_symbol(pump, "A")
+    assert [place.asset for place in soon] == ["early", "late"]
+    later = arena_view.per_symbol(pump, "A", now_ns=time.time_ns() + 30_000_000_000)
+    assert [place.asset for place in later] == ["early", "late"]
+    assert [place.severity for place in later] == [3, 3]
+    assert all(30_000 <= (place.silent_ms or 0) < 40_000 for place in later)
+
+
+async def test_a_subscribed_symbol_that_nobody_ticked_is_not_ranked(pump: Pump, socket_pairs: Any) -> None:
+    asset = pump.add_asset("quiet")
+    outbox = pump.add_outbox(socket_pairs()[0].fileno(), lambda _closed: None)
+    pump.subscribe(outbox, asset, "BTC/USDT")
+    assert arena_view.per_symbol(pump, "BTC/USDT") == []
+    pump.remove_outbox(outbox)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "severity"),
+    [(-5, 0), (0, 0), (1, 0), (1.000000001, 1), (4.99, 1), (5, 2), (14.99, 2), (15, 3), (59.99, 3), (60, 4), (1e6, 4)],
+)
+def test_severity_grows_in_steps(seconds: float, severity: int) -> None:
+    assert arena_view.severity(int(seconds * 1e9)) == severity
