@@ -17,7 +17,7 @@ EXTENSION := $(VENV)/.extension
 NATIVE := $(wildcard finstream/*.pyx finstream/*.pxd)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint pytest bench clean setup check-tools
+.PHONY: help demo run test lint pytest bench sanitize fuzz clean setup check-tools
 
 help: ## This list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +44,12 @@ pytest: $(EXTENSION) ## The tests alone (PYTEST_ARGS='-k NAME').
 bench: $(EXTENSION) ## The benchmarks.
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
+sanitize: $(EXTENSION) ## The pump's tests and its fuzzer under AddressSanitizer and UndefinedBehaviorSanitizer.
+	$(BIN)/python tests/pump/sanitized.py
+
+fuzz: $(EXTENSION) ## Fuzz the pump under the sanitizers until something is found.
+	$(BIN)/python tests/pump/sanitized.py --fuzz-forever
+
 clean: ## Remove all that was made, the virtual environment included; var/ (the engine's state) stays.
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/build
 	rm -f finstream/*.so finstream/_fastpath.c finstream/_fastpath.html
@@ -58,7 +64,7 @@ $(DEPENDENCIES): pyproject.toml
 
 # Installing has compiled it once; this finds out what has changed since, and does nothing if nothing has.
 $(EXTENSION): $(DEPENDENCIES) $(NATIVE)
-	$(BIN)/python -c 'import setuptools; setuptools.setup()' --quiet build_ext --inplace
+	$(BIN)/python -W ignore -c 'import setuptools; setuptools.setup()' --quiet build_ext --inplace
 	@touch $@
 
 check-tools:

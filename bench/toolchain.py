@@ -15,9 +15,10 @@ LOAD = Path(__file__).parent / "load"
 BUILD = Path(__file__).parent / "build"
 
 _SOURCES = {
-    "load_client": ("load_client.c", "subscribers.c"),
-    "producer": ("producer.c",),
+    "load_client": ("load_client.c", "subscribers.c", "receipts.c", "brokers.c"),
+    "producer": ("producer.c", "lines.c"),
     "histogram_check": ("histogram_check.c",),
+    "floor": ("floor.c",),
 }
 _FLAGS = ("-O2", "-std=gnu11", "-Wall", "-Wextra", "-Wconversion", "-Wno-sign-conversion")
 
@@ -30,6 +31,7 @@ class Tools(NamedTuple):
     load_client: Path
     producer: Path
     histogram_check: Path
+    floor: Path
 
 
 def _compiler() -> str:

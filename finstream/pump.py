@@ -375,9 +375,10 @@ class Pump:
     # --- snapshots ------------------------------------------------------------------------------------------------------
 
     def asset_statistics(self, asset: int) -> AssetStatistics:
-        *values, rejected, last_received_ns, subscribers, symbols = self._native.asset_statistics(asset)
+        *counts, rejected, last_received_ns, subscribers, symbols = self._native.asset_statistics(asset)
         by_reason = {reason: count for reason, count in zip(_fastpath.REJECTIONS, rejected, strict=True) if count}
-        return AssetStatistics(*values, by_reason, last_received_ns, subscribers, symbols)
+        values: tuple[Any, ...] = (*counts, by_reason, last_received_ns, subscribers, symbols)
+        return AssetStatistics(*values)
 
     def symbol_statistics(self, asset: int) -> list[SymbolStatistics]:
         """At most the first 65,536 symbols that the asset named or that were subscribed."""

@@ -1,16 +1,24 @@
 // N WebSocket subscribers in one thread: counts, completeness and latency of what they receive.
 //
-//   load_client --port P --connections N [--path /p | --paths FILE] [--hello TEXT]... [--ready-text TEXT]
-//               [--index-member trade_id] [--stamp-member ts] [--stamp-unit-ns 1] [--timeout-s 30] [--cpu N]
+//   load_client --port P --connections N [--path /p | --paths FILE] [--hello TEXT]... [--own-hellos FILE] [--ready-text TEXT | --ready-at-tick 1]
+//               [--protocol plain|nats|mqtt] [--subprotocol NAME] [--index-member trade_id] [--stamp-member ts] [--stamp-unit-ns 1]
+//               [--symbols N --symbols-each K] [--at-once 100] [--timeout-s 30] [--cpu N]
 //
 // --paths FILE      one path a line; connection i takes line i (a session of its own, say)
-// --hello TEXT      sent after the handshake;  --ready-text TEXT: a connection is ready when a message holds this (default: at once)
+// --hello TEXT      sent after the handshake, and of --own-hellos line i by connection i
+// --ready-text TEXT a connection is ready when a message holds this, --ready-at-tick 1: with its first tick (default: at once)
 // --index-member, --stamp-member, --stamp-unit-ns: where the producer's running index and stamp are in a message, and the stamp's unit
+// --symbols, --symbols-each: connection i gets only the ticks of K of N symbols, from the i * K-th on; an index mod N is its symbol
+// --at-once N       so many connections may be on their way
 //
-// Says {"connected":…,"failed":…,"elapsed_ns":…,"reason":…} when all are ready or the time is over, then obeys standard input:
+// Says {"connected":…,"failed":…,"elapsed_ns":…,"reason":…,"ready_after":…,"answered_after":…} when all are ready or the time is over
+// (times of readiness from the first dial, and from each connection's own hello), then obeys standard input:
 //   begin FIRST START_NS RATE EVERY    a new account: ticks FIRST, FIRST+1, … by that schedule; latency of every EVERY-th tick -> {"ok":true}
+//   mark ON                            from now on (ON 1) keep latencies in a second histogram too, or no longer (0) -> {"ok":true}
 //   finish LAST STILL_MS LIMIT_MS      report as soon as every connection has LAST, or nothing came for STILL_MS, or after LIMIT_MS
 //   report                             report now
+//   stall                              read nothing more -> {"ok":true}
+//   redial                             cut all connections and make them again, without hello -> as at the start
 // It leaves at the end of its input.
 //
 // A receipt is timed right after the recv that completed the message. Two latencies are kept: from the stamp (the producer's write)
@@ -30,6 +38,8 @@
 
 // --- commands ---------------------------------------------------------------------------------------------------------------
 
+static void ok(void) { puts("{\"ok\":true}"); }
+
 static void begin(uint64_t first, int64_t start_ns, double rate, uint64_t every) {
   memset(&run, 0, sizeof run);
   run.first = first;
@@ -38,28 +48,32 @@ static void begin(uint64_t first, int64_t start_ns, double rate, uint64_t every)
   for (int i = 0; i < options.connections; i++) account_open(&connections[i].account, first);
   run.began_ns = now_ns();
   run.cpu_ns = own_cpu_ns();
-  puts("{\"ok\":true}");
+  ok();
 }
 
 static void report(void) {
-  uint64_t least = UINT64_MAX, most = 0, next_least = UINT64_MAX, missing = 0, repeated = 0;
+  uint64_t least = UINT64_MAX, most = 0, next_least = UINT64_MAX, next_most = 0, missing = 0, repeated = 0, strange = 0;
   for (int i = 0; i < options.connections; i++) {
     const struct account *a = &connections[i].account;
     least = a->received < least ? a->received : least;
     most = a->received > most ? a->received : most;
     next_least = a->next < next_least ? a->next : next_least;
+    next_most = a->next > next_most ? a->next : next_most;
+    strange += a->strange;
     missing += a->missing;
     repeated += a->repeated;
   }
   printf("{\"connections\":%d,\"ready\":%d,\"closed\":%d,\"reason\":\"%s\",\"messages\":%" PRIu64 ",\"others\":%" PRIu64 ",\"bytes\":%" PRIu64
          ",\"receives\":%" PRIu64 ",\"pings\":%" PRIu64 ",\"illegal\":%" PRIu64,
          options.connections, census.ready, census.closed, census.closed ? census.reason : "", run.messages, run.others, run.bytes, run.receives, run.pings, run.illegal);
-  printf(",\"least\":%" PRIu64 ",\"most\":%" PRIu64 ",\"next\":%" PRIu64 ",\"missing\":%" PRIu64 ",\"repeated\":%" PRIu64 ",\"first_receipt_ns\":%" PRId64
+  printf(",\"least\":%" PRIu64 ",\"most\":%" PRIu64 ",\"next\":%" PRIu64 ",\"next_most\":%" PRIu64 ",\"strange\":%" PRIu64 ",\"missing\":%" PRIu64 ",\"repeated\":%" PRIu64 ",\"first_receipt_ns\":%" PRId64
          ",\"last_receipt_ns\":%" PRId64 ",\"elapsed_ns\":%" PRId64 ",\"cpu_ns\":%" PRId64 ",\"write\":",
-         least, most, next_least, missing, repeated, run.first_receipt_ns, run.last_receipt_ns, now_ns() - run.began_ns, own_cpu_ns() - run.cpu_ns);
+         least, most, next_least, next_most, strange, missing, repeated, run.first_receipt_ns, run.last_receipt_ns, now_ns() - run.began_ns, own_cpu_ns() - run.cpu_ns);
   histogram_print(&run.write, stdout);
   fputs(",\"due\":", stdout);
   histogram_print(&run.due, stdout);
+  fputs(",\"marked\":", stdout);
+  histogram_print(&run.marked, stdout);
   fputs("}\n", stdout);
 }
 
@@ -86,6 +100,8 @@ static void look_whether_finished(void) {
   fflush(stdout);
 }
 
+static int announced;  // whether it was told how connecting went
+
 static int obey(const char *line) {
   uint64_t a, b;
   int64_t c, d;
@@ -99,6 +115,14 @@ static int obey(const char *line) {
     finishing.moved_ns = now_ns();
     finishing.looked_ns = 0;
   } else if (!strcmp(line, "report")) report();
+  else if (sscanf(line, "mark %d", &run.marking) == 1) ok();
+  else if (!strcmp(line, "stall")) {
+    subscribers_stall();
+    ok();
+  } else if (!strcmp(line, "redial")) {
+    subscribers_redial();
+    announced = 0;
+  }
   else {
     fprintf(stderr, "load_client: not understood: %s\n", line);
     return 0;
@@ -126,23 +150,26 @@ static int on_commands(void) {
 
 // --- start ------------------------------------------------------------------------------------------------------------------
 
-static void read_paths(const char *file) {
+// A line for each connection.
+static char **read_lines(const char *file) {
   FILE *f = fopen(file, "r");
-  char line[1024];
-  options.paths = calloc((size_t)options.connections, sizeof *options.paths);
+  static char line[65536];
+  char **lines = calloc((size_t)options.connections, sizeof *lines);
   for (int i = 0; i < options.connections; i++) {
     if (!f || !fgets(line, sizeof line, f)) {
-      fprintf(stderr, "load_client: %s does not hold %d paths\n", file, options.connections);
+      fprintf(stderr, "load_client: %s does not hold %d lines\n", file, options.connections);
       exit(2);
     }
     line[strcspn(line, "\n")] = 0;
-    options.paths[i] = strdup(line);
+    lines[i] = strdup(line);
   }
   fclose(f);
+  return lines;
 }
 
 static void read_options(int argc, char **argv) {
-  const char *paths = NULL;
+  const char *paths = NULL, *hellos = NULL;
+  uint64_t symbols = 0, each = 0;
   member_name(&options.index_member, "trade_id");
   member_name(&options.stamp_member, "ts");
   for (int i = 1; i < argc; i += 2) {
@@ -152,7 +179,14 @@ static void read_options(int argc, char **argv) {
     else if (!strcmp(name, "--path")) options.path = value;
     else if (!strcmp(name, "--paths")) paths = value;
     else if (!strcmp(name, "--hello") && options.hellos < MAX_HELLOS) options.hello[options.hellos++] = value;
+    else if (!strcmp(name, "--own-hellos")) hellos = value;
     else if (!strcmp(name, "--ready-text")) options.ready_text = value;
+    else if (!strcmp(name, "--ready-at-tick")) options.ready_at_tick = atoi(value);
+    else if (!strcmp(name, "--protocol")) options.protocol = !strcmp(value, "nats") ? NATS : !strcmp(value, "mqtt") ? MQTT : PLAIN;
+    else if (!strcmp(name, "--subprotocol")) options.subprotocol = value;
+    else if (!strcmp(name, "--symbols")) symbols = strtoull(value, NULL, 10);
+    else if (!strcmp(name, "--symbols-each")) each = strtoull(value, NULL, 10);
+    else if (!strcmp(name, "--at-once")) options.at_once = atoi(value);
     else if (!strcmp(name, "--index-member")) member_name(&options.index_member, value);
     else if (!strcmp(name, "--stamp-member")) member_name(&options.stamp_member, value);
     else if (!strcmp(name, "--stamp-unit-ns")) options.stamp_unit_ns = atoll(value);
@@ -163,15 +197,24 @@ static void read_options(int argc, char **argv) {
       exit(2);
     }
   }
-  if (paths) read_paths(paths);
+  if (paths) options.paths = read_lines(paths);
+  if (hellos) options.own_hellos = read_lines(hellos);
+  connections = calloc((size_t)options.connections, sizeof *connections);
+  for (int i = 0; symbols && i < options.connections; i++)
+    connections[i].account.share = (struct share){symbols, (uint64_t)i * each % symbols, each};
 }
 
 // Tells how connecting went, once it is over.
-static int announce(int64_t began) {
+static int announce(void) {
   int over = census.ready + census.failed + census.closed >= options.connections;
-  if (!over && now_ns() - began <= options.timeout_ns) return 0;
-  printf("{\"connected\":%d,\"failed\":%d,\"elapsed_ns\":%" PRId64 ",\"reason\":\"%s\"}\n", census.ready, options.connections - census.ready,
-         now_ns() - began, census.ready < options.connections ? census.reason : "");
+  int64_t elapsed_ns = now_ns() - census.began_ns;
+  if (!over && elapsed_ns <= options.timeout_ns) return 0;
+  printf("{\"connected\":%d,\"failed\":%d,\"elapsed_ns\":%" PRId64 ",\"reason\":\"%s\",\"ready_after\":", census.ready,
+         options.connections - census.ready, elapsed_ns, census.ready < options.connections ? census.reason : "");
+  histogram_print(&census.ready_after, stdout);
+  fputs(",\"answered_after\":", stdout);
+  histogram_print(&census.answered_after, stdout);
+  fputs("}\n", stdout);
   fflush(stdout);
   return 1;
 }
@@ -188,16 +231,16 @@ int main(int argc, char **argv) {
   subscribers_open(epoll);
   struct epoll_event events[512], commands = {.events = EPOLLIN, .data.ptr = NULL};
   epoll_ctl(epoll, EPOLL_CTL_ADD, STDIN_FILENO, &commands);
-  int64_t began = now_ns();
-  for (int announced = 0;;) {
+  for (;;) {
     if (!announced) {
       subscribers_dial();
-      announced = announce(began);
+      announced = announce();
     }
     int n = epoll_wait(epoll, events, 512, finishing.active ? 1 : announced ? -1 : 100);
     for (int i = 0; i < n; i++) {
       if (events[i].data.ptr) subscribers_on_event(events[i].data.ptr);
       else if (!on_commands()) return 0;
+      else break;  // a command may have ended connections that the remaining events are about
     }
     if (finishing.active) look_whether_finished();
   }

@@ -1,6 +1,9 @@
 // An ingestor that keeps to a schedule: market-data lines on standard output, told what to do over a unix socket.
 //
-//   producer --control PATH [--cpu N]
+//   producer --control PATH [--cpu N] [--symbols N] [--publish nats|mqtt --port P]
+//
+// --symbols N    about N symbols in turn: the tick with index i is about S{i mod N}/USD
+// --publish      to a broker on 127.0.0.1 instead of standard output
 //
 // It listens at PATH for one controller, greets it with {"pid":…} and answers each command with one line of JSON:
 //   start RATE SECONDS START_NS    RATE ticks/s (0: as fast as they are read) for SECONDS, the first due at START_NS of the real-time
@@ -24,54 +27,14 @@
 
 #include "clock.h"
 #include "histogram.h"
+#include "lines.h"
 #include "schedule.h"
 
-// Lines are prepared once and only get their stamp and index written in, so that producing costs little of the core that the load
-// client needs too. 2,048 different ones are more than a branch predictor remembers.
-enum { TEMPLATES = 2048, LINE_MAX_BYTES = 256, BATCH = 128, STAMP_DIGITS = 19, INDEX_DIGITS = 10 };
+enum { BATCH = 128 };
 static const uint64_t FIRST_INDEX = 1000000000;  // every index has ten digits
 static const int64_t CONTROLLER_WAIT_MS = 60000;
 
-struct template {
-  char text[LINE_MAX_BYTES];
-  int length, stamp, index;
-};
-static struct template templates[TEMPLATES];
 static uint64_t next_index = 1000000000;
-
-static uint32_t draw(void) {
-  static uint32_t state = 2463534242u;
-  state ^= state << 13;
-  state ^= state >> 17;
-  return state ^= state << 5;
-}
-
-static void prepare_templates(void) {
-  static const struct {
-    const char *symbol;
-    double price;
-    int decimals;
-  } SYMBOLS[] = {{"BTC/USDT", 67123.45, 2}, {"ETH/USDT", 3512.07, 2}, {"SOL/USDT", 171.334, 3},  {"XRP/USDT", 0.52341, 5},
-                 {"BNB/USDT", 598.12, 2},   {"ADA/USDT", 0.44712, 5}, {"DOGE/USDT", 0.123456, 6}, {"LTC/USDT", 84.215, 3}};
-  for (int i = 0; i < TEMPLATES; i++) {
-    struct template *t = &templates[i];
-    int s = (int)(draw() % 8), d = SYMBOLS[s].decimals;
-    double price = SYMBOLS[s].price * (1 + ((int)(draw() % 2001) - 1000) / 1e5), half_spread = price * 1e-5;
-    t->length = snprintf(t->text, LINE_MAX_BYTES,
-                         "{\"symbol\":\"%s\",\"price\":\"%.*f\",\"volume\":\"%.*f\",\"ts\":%0*d,\"bid\":\"%.*f\",\"ask\":\"%.*f\",\"trade_id\":\"%0*d\"}\n",
-                         SYMBOLS[s].symbol, d, price, 3 + (int)(draw() % 4), (draw() % 1000000 + 1) / 1e5, STAMP_DIGITS, 0, d, price - half_spread, d,
-                         price + half_spread, INDEX_DIGITS, 0);
-    t->stamp = (int)(strstr(t->text, "\"ts\":") - t->text) + 5;
-    t->index = (int)(strstr(t->text, "\"trade_id\":") - t->text) + 12;
-  }
-}
-
-static void write_digits(char *to, uint64_t value, int width) {
-  while (width--) {
-    to[width] = (char)('0' + value % 10);
-    value /= 10;
-  }
-}
 
 // Standard output does not block, so that a reader that has stopped cannot hold us up beyond `give_up_ns`.
 static int write_all(const char *p, size_t n, int64_t give_up_ns) {
@@ -93,13 +56,7 @@ static int write_all(const char *p, size_t n, int64_t give_up_ns) {
 static int write_batch(int n, int64_t stamp, int64_t give_up_ns) {
   static char batch[BATCH * LINE_MAX_BYTES];
   char *to = batch;
-  for (int i = 0; i < n; i++) {
-    const struct template *t = &templates[next_index % TEMPLATES];
-    memcpy(to, t->text, (size_t)t->length);
-    write_digits(to + t->stamp, (uint64_t)stamp, STAMP_DIGITS);
-    write_digits(to + t->index, next_index++, INDEX_DIGITS);
-    to += t->length;
-  }
+  for (int i = 0; i < n; i++) to += line_write(to, next_index++, stamp);
   return write_all(batch, (size_t)(to - batch), give_up_ns);
 }
 
@@ -159,8 +116,13 @@ static int wait_readable(int fd, int64_t timeout_ms) {
 
 int main(int argc, char **argv) {
   const char *control = NULL;
+  int symbols = 0, port = 0;
+  enum publish publish = TO_STDOUT;
   for (int i = 1; i + 1 < argc; i += 2) {
     if (!strcmp(argv[i], "--control")) control = argv[i + 1];
+    else if (!strcmp(argv[i], "--symbols")) symbols = atoi(argv[i + 1]);
+    else if (!strcmp(argv[i], "--port")) port = atoi(argv[i + 1]);
+    else if (!strcmp(argv[i], "--publish")) publish = strcmp(argv[i + 1], "nats") ? TO_MQTT : TO_NATS;
     else if (!strcmp(argv[i], "--cpu")) {
       cpu_set_t set;
       CPU_ZERO(&set);
@@ -169,13 +131,17 @@ int main(int argc, char **argv) {
     }
   }
   if (!control) {
-    fputs("usage: producer --control PATH [--cpu N]\n", stderr);
+    fputs("usage: producer --control PATH [--cpu N] [--symbols N] [--publish nats|mqtt --port P]\n", stderr);
     return 78;
   }
   signal(SIGPIPE, SIG_IGN);
+  if (publish != TO_STDOUT && !lines_dial(publish, port)) {
+    perror("producer: broker");
+    return 70;
+  }
   fcntl(STDOUT_FILENO, F_SETFL, fcntl(STDOUT_FILENO, F_GETFL) | O_NONBLOCK);
   prctl(PR_SET_TIMERSLACK, 1000);  // ns: the default of 50 µs would make every tick late
-  prepare_templates();
+  lines_prepare(symbols, publish);
   next_index = FIRST_INDEX;
   int listener = listen_at(control);
   if (!wait_readable(listener, CONTROLLER_WAIT_MS)) return 0;

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,14 +14,13 @@
 #include "clock.h"
 #include "frames.h"
 
-enum { AT_ONCE = 100, RECV_BYTES = 256 << 10, MAX_HEAD_BYTES = RECV_BYTES };
+enum { RECV_BYTES = 256 << 10, MAX_HEAD_BYTES = RECV_BYTES };
 // The nonce of RFC 6455's own example: with it the right answer is known, and can be checked, without SHA-1.
 #define NONCE "dGhlIHNhbXBsZSBub25jZQ=="
 #define ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
-struct options options = {.connections = 1, .path = "/", .cpu = -1, .stamp_unit_ns = 1, .timeout_ns = 30000000000};
+struct options options = {.connections = 1, .path = "/", .cpu = -1, .at_once = 100, .stamp_unit_ns = 1, .timeout_ns = 30000000000};
 struct census census;
-struct run run = {.every = 1};
 struct connection *connections;
 
 static int epoll;
@@ -47,6 +47,19 @@ static void set_bytes(struct bytes *b, const char *data, size_t n) {
   *b = (struct bytes){copy, n};
 }
 
+void bytes_append(struct bytes *b, const char *data, size_t n) {
+  if (!n) return;
+  b->data = realloc(b->data, b->length + n);
+  memcpy(b->data + b->length, data, n);
+  b->length += n;
+}
+
+void bytes_drop(struct bytes *b, size_t n) {
+  b->length -= n;
+  if (b->length) memmove(b->data, b->data + n, b->length);
+  else set_bytes(b, NULL, 0);
+}
+
 static void end(struct connection *c) {
   if (c->state == CLOSED) return;
   if (c->state == READY) {
@@ -60,9 +73,10 @@ static void end(struct connection *c) {
   close(c->fd);
   set_bytes(&c->unread, NULL, 0);
   set_bytes(&c->fragments, NULL, 0);
+  set_bytes(&c->inner, NULL, 0);
 }
 
-static void send_frame(struct connection *c, int opcode, const void *payload, size_t n) {
+void subscriber_send(struct connection *c, int opcode, const void *payload, size_t n) {
   static uint32_t mask = 2463534242u;
   unsigned char out[65536 + FRAME_MAX_HEADER];
   mask ^= mask << 13, mask ^= mask >> 17, mask ^= mask << 5;
@@ -75,36 +89,24 @@ static void send_frame(struct connection *c, int opcode, const void *payload, si
 
 // --- messages ---------------------------------------------------------------------------------------------------------------
 
-static void become_ready(struct connection *c) {
-  if (c->state == READY) return;
+void subscriber_ready(struct connection *c) {
+  if (c->state != SUBSCRIBING) return;
   c->state = READY;
   census.connecting--;
   census.ready++;
+  histogram_record(&census.ready_after, received_ns - census.began_ns);
+  histogram_record(&census.answered_after, received_ns - c->hello_ns);
 }
 
-static void sample(uint64_t index, const char *text, size_t n) {
-  const char *value = member_value(&options.stamp_member, text, n);
-  if (!value) return;
-  int64_t stamp = (int64_t)digits(value, text + n) * options.stamp_unit_ns;
-  histogram_record(&run.write, received_ns - stamp / 1000 * 1000);
-  if (run.schedule.interval_ns > 0 && index >= run.first)
-    histogram_record(&run.due, received_ns - schedule_due_ns(&run.schedule, index - run.first) / 1000 * 1000);
+void subscriber_refused(struct connection *c, const char *why, const char *detail, size_t n) {
+  because(why, detail, n);
+  end(c);
 }
 
 static void on_message(struct connection *c, const char *text, size_t n) {
-  const char *value = member_value(&options.index_member, text, n);
-  if (!value) {
-    run.others++;
-    if (c->state == SUBSCRIBING) because("last message: ", text, n);
-    if (c->state == SUBSCRIBING && memmem(text, n, options.ready_text, strlen(options.ready_text))) become_ready(c);
-    return;
-  }
-  uint64_t index = digits(value, text + n);
-  if (!run.messages++) run.first_receipt_ns = received_ns;
-  run.last_receipt_ns = received_ns;
-  run.bytes += n;
-  account_tick(&c->account, index);
-  if (index % run.every == 0) sample(index, text, n);
+  if (c->state == SUBSCRIBING && options.protocol == PLAIN) because("last message: ", text, n);
+  if (options.protocol == PLAIN) receipt_take(c, text, n, received_ns);
+  else broker_take(c, text, n, received_ns);
 }
 
 static void on_illegal(struct connection *c, const char *why) {
@@ -140,7 +142,7 @@ static void on_data(struct connection *c, const struct frame *f, const char *pay
 static void on_close(struct connection *c, const unsigned char *payload, size_t n) {
   char code[32];
   snprintf(code, sizeof code, "closed with %d ", n >= 2 ? payload[0] << 8 | payload[1] : 1005);
-  send_frame(c, OP_CLOSE, payload, n >= 2 ? 2 : 0);
+  subscriber_send(c, OP_CLOSE, payload, n >= 2 ? 2 : 0);
   because(code, (const char *)payload + 2, n > 2 ? n - 2 : 0);
   end(c);
 }
@@ -157,7 +159,7 @@ static size_t on_frames(struct connection *c, const char *p, size_t n) {
     else if (f.opcode == OP_CLOSE) on_close(c, (const unsigned char *)payload, f.length);
     else if (f.opcode == OP_PING) {
       run.pings++;
-      send_frame(c, OP_PONG, payload, f.length);
+      subscriber_send(c, OP_PONG, payload, f.length);
     }
     if (c->state == CLOSED) return n;
     at += f.header + f.length;
@@ -183,6 +185,8 @@ static void dial(struct connection *c) {
     end(c);
     return;
   }
+  int one = 1;
+  setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   watch(c, EPOLL_CTL_ADD, EPOLLOUT);
 }
 
@@ -193,8 +197,9 @@ static void on_connected(struct connection *c) {
   getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &size);
   int n = snprintf(request, sizeof request,
                    "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: " NONCE
-                   "\r\nSec-WebSocket-Version: 13\r\n\r\n",
-                   options.paths ? options.paths[c - connections] : options.path, options.port);
+                   "\r\nSec-WebSocket-Version: 13\r\n%s%s%s\r\n",
+                   options.paths ? options.paths[c - connections] : options.path, options.port,
+                   options.subprotocol ? "Sec-WebSocket-Protocol: " : "", options.subprotocol ? options.subprotocol : "", options.subprotocol ? "\r\n" : "");
   if (error || n >= (int)sizeof request || send(c->fd, request, (size_t)n, MSG_NOSIGNAL) != n) {
     because("connect: ", strerror(error), strlen(strerror(error)));
     end(c);
@@ -202,6 +207,17 @@ static void on_connected(struct connection *c) {
   }
   c->state = UPGRADING;
   watch(c, EPOLL_CTL_MOD, EPOLLIN);
+}
+
+// One that dials again is expected to be remembered: it does not ask for its ticks a second time.
+static void say_hello(struct connection *c) {
+  c->hello_ns = now_ns();
+  if (options.protocol != PLAIN) broker_greet(c);
+  else if (!census.dialled_again) {
+    for (int i = 0; i < options.hellos && c->state != CLOSED; i++) subscriber_send(c, OP_TEXT, options.hello[i], strlen(options.hello[i]));
+    const char *own = options.own_hellos ? options.own_hellos[c - connections] : NULL;
+    if (own && c->state != CLOSED) subscriber_send(c, OP_TEXT, own, strlen(own));
+  }
 }
 
 // Handles the answer to the handshake if it is there; returns how many bytes it was.
@@ -215,8 +231,8 @@ static size_t on_upgrade(struct connection *c, const char *p, size_t n) {
     return n;
   }
   c->state = SUBSCRIBING;
-  for (int i = 0; i < options.hellos && c->state != CLOSED; i++) send_frame(c, OP_TEXT, options.hello[i], strlen(options.hello[i]));
-  if (c->state != CLOSED && !options.ready_text) become_ready(c);
+  say_hello(c);
+  if (c->state == SUBSCRIBING && options.protocol == PLAIN && !options.ready_text && !options.ready_at_tick) subscriber_ready(c);
   return head;
 }
 
@@ -246,12 +262,25 @@ static void on_readable(struct connection *c) {
 
 void subscribers_open(int epoll_fd) {
   epoll = epoll_fd;
-  connections = calloc((size_t)options.connections, sizeof *connections);
   inbox = malloc(FRAME_MAX_BYTES + FRAME_MAX_HEADER + RECV_BYTES);
 }
 
 void subscribers_dial(void) {
-  while (census.started < options.connections && census.connecting < AT_ONCE) dial(&connections[census.started++]);
+  if (!census.started) census.began_ns = now_ns();
+  while (census.started < options.connections && census.connecting < options.at_once) dial(&connections[census.started++]);
+}
+
+void subscribers_redial(void) {
+  for (int i = 0; i < options.connections; i++) {
+    if (connections[i].state != UNUSED) end(&connections[i]);
+    connections[i].state = UNUSED;
+  }
+  census = (struct census){.dialled_again = 1};
+}
+
+void subscribers_stall(void) {
+  for (int i = 0; i < options.connections; i++)
+    if (connections[i].state != CLOSED) watch(&connections[i], EPOLL_CTL_DEL, 0);
 }
 
 void subscribers_on_event(struct connection *c) {

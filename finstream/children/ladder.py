@@ -2,7 +2,8 @@
 
 A rung is a signal to the whole process group and the time that it has to take effect. The next rung is climbed when the
 time is over. Whatever the child leaves behind when it has gone (members of its group, and others that made a session of
-their own) is swept up afterwards, with what remains of the grace. """
+their own) is swept up afterwards, with what remains of the grace.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ async def climb(process: ChildProcess, rungs: Sequence[Rung], marks: Sequence[st
     """Climb the ladder until nothing of the child is left. The process itself is not reaped.
 
     ``marks`` are the environment entries by which its descendants are found. Takes at most the sum of the rungs' times
-    plus ``KILL_WAIT_S``. Run it shielded: a ladder climbed by half leaves orphans. """
+    plus ``KILL_WAIT_S``. Run it shielded: a ladder climbed by half leaves orphans.
+    """
     climbed: list[str] = []
     # The group of one that has ended by itself is asked the same way; that is rung one for those it left.
     start = trio.current_time()

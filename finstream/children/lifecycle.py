@@ -23,7 +23,10 @@ from typing import Literal
 
 from finstream.vocabulary.reasons import STOPS
 
-__all__ = ["COMMANDS", "REASONS", "STATES", "TRANSITIONS", "IllegalTransitionError", "Lifecycle", "State"]
+__all__ = [
+    "COMMANDS", "FAULTS", "HARD_STOPS", "LOG_LEVELS", "REASONS", "STATES", "TRANSITIONS", "IllegalTransitionError",
+    "Lifecycle", "State",
+]
 
 State = Literal["idle", "starting", "running", "stopping", "backoff", "paused", "done", "misconfigured", "tripped"]
 
@@ -73,6 +76,16 @@ REASONS: dict[str, str] = {
     **STOPS,
 }
 """Why a state was entered."""
+
+
+FAULTS = frozenset({"BackpressureOverflow", "SlowSink", "StdoutClosed", "StdinClosed"})
+"""Stops that are the child's own fault: it comes back by the restart policy."""
+
+HARD_STOPS = frozenset({"BackpressureOverflow", "SlowSink"})
+"""A child that does not keep up is not asked to leave: it would not hear it in time."""
+
+LOG_LEVELS: dict[State, str] = {"backoff": "warning", "tripped": "error", "misconfigured": "error"}
+"""How loudly a state is logged, unless at info."""
 
 
 class IllegalTransitionError(RuntimeError):

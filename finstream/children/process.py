@@ -16,7 +16,8 @@ class ChildProcess:
     """The leader of a session and process group of its own.
 
     Its number stays taken until :meth:`reap`, also after it ended; so signals to the group cannot hit a stranger before
-    that. """
+    that.
+    """
 
     def __init__(self, process: trio.Process) -> None:
         """Takes the process over.

@@ -5,7 +5,8 @@ jitter": children that fail together do not come back together). A run of at lea
 
 Circuit: ``circuit_failures`` failures within ``circuit_window_s`` open it. After ``circuit_cooldown_s`` one attempt is
 made: should that fail before ``stable_s``, the circuit is open again at once; should it hold for ``stable_s``, the
-circuit is closed. """
+circuit is closed.
+"""
 
 from __future__ import annotations
 

@@ -118,6 +118,7 @@ class Run:
         process = self._process
         assert process is not None
         asked_at = trio.current_time()
+        ran_s = asked_at - self._started_at
         if not hard and not process.has_exited() and await self._wires.end_input(grace_s / 2):
             with trio.move_on_at(asked_at + grace_s / 2):
                 await process.exited()
@@ -125,7 +126,6 @@ class Run:
         # Whatever it leaves behind gets a grace of its own, unless the child used it up.
         rest_s = grace_s if ended_by_itself else max(0.0, asked_at + grace_s - trio.current_time())
         left = await climb(process, HARD if hard else polite(rest_s), self._spec.marks)
-        ran_s = trio.current_time() - self._started_at
         if left.strays:
             pids = [stray.pid for stray in left.strays]
             self._log.warning("the child left processes behind; they were ended", pids=pids)
@@ -158,6 +158,8 @@ class Run:
                         self._logs.append(lines)
                         nursery.start_soon(log_lines, stream, lines)
         finally:
+            for log in self._logs:
+                log.end()
             self._close_logs()
             self._read.set()
 

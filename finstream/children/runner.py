@@ -13,8 +13,9 @@ from collections.abc import Callable
 
 import trio
 
+from finstream.children.demand import until_unwanted
 from finstream.children.guard import Guard
-from finstream.children.lifecycle import COMMANDS, Lifecycle, State
+from finstream.children.lifecycle import COMMANDS, FAULTS, HARD_STOPS, LOG_LEVELS, Lifecycle, State
 from finstream.children.ports import Logger
 from finstream.children.restarts import Restarts
 from finstream.children.roles import Role
@@ -27,11 +28,6 @@ from finstream.vocabulary.settings import AssetSettings, SinkSettings
 __all__ = ["Runner"]
 
 _WRONG_CONFIGURATION = 78
-_FAILURES = frozenset({"BackpressureOverflow", "SlowSink", "StdoutClosed", "StdinClosed"})
-"""Stops that are the child's fault: it comes back by the restart policy."""
-_HARD_STOPS = frozenset({"BackpressureOverflow", "SlowSink"})
-"""A child that does not keep up is not asked to leave: it would not hear it in time."""
-_LEVELS: dict[State, str] = {"backoff": "warning", "tripped": "error", "misconfigured": "error"}
 
 
 class Runner:
@@ -67,6 +63,7 @@ class Runner:
         self._next_attempt = math.inf
         self._stop_reason: str | None = None
         self._serving = trio.CancelScope()
+        self._left = False
         self._news = trio.lowlevel.ParkingLot()
         self._last_words = ""
 
@@ -117,6 +114,8 @@ class Runner:
     def stop(self, reason: str) -> None:
         """Have the present run stopped, for a reason of ``STOPS``. When it is being stopped already only a pause
         changes what comes after."""
+        if reason in FAULTS and self._left:
+            return  # it owes us nothing any more
         if self.life.state in {"starting", "running"}:
             self._stop_reason = reason
             self.life.enter("stopping", reason)
@@ -160,16 +159,13 @@ class Runner:
     async def _run_once(self, readers: trio.Nursery) -> None:
         """One process; decides on the state after it."""
         grace_s = self._settings.stop_grace_s
-        self._stop_reason, self._serving = None, trio.CancelScope()
+        self._stop_reason, self._serving, self._left = None, trio.CancelScope(), False
         try:
             wires = self._role.open_wires(self.spec)
             run = Run(self.spec, wires, guard=self._guard, logger=self._log, readers=readers)
             await run.start()
-        except CannotStartError as error:
-            self._settle_without_process("misconfigured", "CannotStart", str(error))
-            return
-        except OSError as error:
-            self._settle_without_process("backoff", "StartFailed", str(error))
+        except (CannotStartError, OSError) as error:
+            self._did_not_start(error)
             return
         self.pid = run.pid
         try:
@@ -182,7 +178,7 @@ class Runner:
             if not run.has_exited():
                 self.stop(self.leaving)  # cancelled; otherwise it is being stopped already
             with trio.CancelScope(shield=True):
-                ending = await run.end(grace_s, hard=self._stop_reason in _HARD_STOPS)
+                ending = await run.end(grace_s, hard=self._stop_reason in HARD_STOPS)
             self._settle(ending)
 
     async def _serve(self, run: Run, grace_s: float) -> None:
@@ -190,17 +186,12 @@ class Runner:
             watchers.start_soon(self._stop_when_unwanted)
             watchers.start_soon(run.stop_if_deaf, self.stop, grace_s)
             await run.exited()
+            self._left = True
             watchers.cancel_scope.cancel()
 
     async def _stop_when_unwanted(self) -> None:
-        while True:
-            while self._role.is_wanted():
-                await self._news.park()
-            with trio.move_on_after(self._role.linger_s) as linger:
-                while not self._role.is_wanted():
-                    await self._news.park()
-            if linger.cancelled_caught and not self._role.is_wanted():
-                self.stop("NoDemand")
+        await until_unwanted(self._role.is_wanted, lambda: self._role.linger_s, self._news)
+        self.stop("NoDemand")
 
     # --- decisions -------------------------------------------------------------------------------------------------
 
@@ -211,7 +202,7 @@ class Runner:
     def _settle(self, ending: Ending) -> None:
         reason, code = self._stop_reason, ending.exit_code
         self.pid, self.last_exit_code, self.ended_with, self._last_words = None, code, code, ending.last_words
-        if reason in _FAILURES:
+        if reason in FAULTS:
             self._failed(reason, self.life.detail, ending.ran_s)
         elif reason is not None:
             self._stopped(reason)
@@ -223,13 +214,13 @@ class Runner:
         else:
             self._failed("Crashed", ending.how(), ending.ran_s)
 
-    def _settle_without_process(self, state: State, reason: str, detail: str) -> None:
+    def _did_not_start(self, error: Exception) -> None:
         if self._stop_reason is not None:
             self._stopped(self._stop_reason)
-        elif state == "misconfigured":
-            self.life.enter(state, reason, detail)
+        elif isinstance(error, CannotStartError):
+            self.life.enter("misconfigured", "CannotStart", str(error))
         else:
-            self._failed(reason, detail, 0.0)
+            self._failed("StartFailed", str(error), 0.0)
 
     def _stopped(self, reason: str) -> None:
         again = reason == "RestartRequested" or (reason == "ConfigChanged" and self._role.is_wanted())
@@ -257,6 +248,6 @@ class Runner:
             fields["pid"] = self.pid
         if self.ended_with is not None:
             fields |= {"exit_code": self.ended_with, "last_words": self._last_words}
-        getattr(self._log, _LEVELS.get(life.state, "info"))("child changed state", **fields)
+        getattr(self._log, LOG_LEVELS.get(life.state, "info"))("child changed state", **fields)
         self._role.changed(previous)
         self.ended_with = None

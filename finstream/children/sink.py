@@ -1,7 +1,8 @@
 """One sink: a program that reads messages, one JSON object a line, on its standard input.
 
 To the pump it is an outbox like any other: it wants the assets of its topics while its process runs, and one that does
-not keep up is ended (``SlowSink``) with its receipt in the log, and started again. """
+not keep up is ended (``SlowSink``) with its receipt in the log, and started again.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 A line that is a JSON object with ``level`` and ``message`` (or ``msg``, or ``event``) keeps its level and its other
 members; any other line is logged as it is, at level info. All is read, so that a child never waits for its log; what
 exceeds the rate is counted, and the count is told. Only a child that writes more than ``_READ_BYTES_PER_S`` is slowed
-down, for reading it at any speed would take the control plane's time from everybody else. """
+down, for reading it at any speed would take the control plane's time from everybody else.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +99,7 @@ class LineLog:
                 self._skipping = True
 
     def end(self) -> None:
-        """The stream has ended: log the unfinished line and the count of those suppressed, if any."""
+        """The stream has ended: log the unfinished line and the count of those suppressed, if any. May be called again."""
         if self._rest:
             self._line(self._rest)
             self._rest = b""

@@ -87,7 +87,7 @@ class Supervisor:
         left.
 
         Raises:
-          OSError: the guardian cannot be started.
+          OSError: the guardian cannot be started (in an exception group, as of any nursery).
         """
         async with trio.open_nursery() as services:
             # These two keep the values that the engine started with.
@@ -110,7 +110,8 @@ class Supervisor:
         A child whose :class:`~finstream.children.spec.ChildSpec` is equal keeps its process; its other settings
         (``linger_s``, ``stop_grace_s``, ``restart``, ``start``, ``kind``, ``quality``) take effect at once. All is set
         going before the first checkpoint, so a cancelled call is not half done. Returns once the processes of the
-        removed children are gone. """
+        removed children are gone.
+        """
         if self._nursery is None:
             raise RuntimeError("the supervisor does not run")
         for leaving in self._take(settings):

@@ -33,7 +33,7 @@ class Rest:
     """A client of the public and the admin REST interface. Leaving its context closes its connections."""
 
     def __init__(self, addresses: Addresses, *, token: str | None = None, timeout_s: float = _TIMEOUT_S) -> None:
-        self.addresses = addresses
+        self._addresses = addresses
         self._token = token if token is not None else os.environ.get(TOKEN_VARIABLE)
         # trust_env would send requests for 127.0.0.1 through a proxy that the environment names for other purposes.
         self._http = httpx.AsyncClient(timeout=timeout_s, trust_env=False)
@@ -61,7 +61,7 @@ class Rest:
           Refused: the engine answered with a problem.
           Unreachable: nothing answered.
         """
-        url: str = getattr(self.addresses, side)
+        url: str = getattr(self._addresses, side)
         headers = {}
         if side == "admin" and self._token:
             headers["Authorization"] = f"Bearer {self._token}"

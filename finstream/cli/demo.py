@@ -69,7 +69,7 @@ async def _show(engine: DemoEngine, assets: list[str]) -> None:
     async with Rest(engine.addresses) as rest, trio.open_nursery() as nursery:
         nursery.start_soon(part, engine.ended)
         nursery.start_soon(part, state.follow_arena, rest)
-        nursery.start_soon(part, state.follow_ticks, rest)
+        nursery.start_soon(part, state.follow_ticks, engine.addresses)
         if console.is_terminal:
             nursery.start_soon(part, show_screen, console, engine, state)
         else:

@@ -113,7 +113,8 @@ def _at_home(settings: Settings, directory: Path) -> tuple[Settings, list[str]]:
     usual = settings.listen
     addresses = {side: getattr(usual, side) for side in ("public", "stream", "admin")}
     taken = [address for address in addresses.values() if not _is_free(address)]
-    free = {side: "127.0.0.1:0" if address in taken else address for side, address in addresses.items()}
+    # Not port 0: after a reboot the engine has to be found again.
+    free = {side: _free_address() if address in taken else address for side, address in addresses.items()}
     return replace(
         settings,
         listen=ListenSettings(**free, origins=usual.origins),
@@ -132,6 +133,11 @@ def _is_free(address: str) -> bool:
         except OSError:
             return False
     return True
+
+
+def _free_address() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 def _start(file: Path, stderr: IO[bytes]) -> subprocess.Popen[bytes]:

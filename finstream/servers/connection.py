@@ -96,7 +96,7 @@ class Connection:
                 self.close("internal_error")
                 self._around.logger.error("a connection failed", client=self._client, peer=self._peer, exc_info=group)
             else:
-                self._around.logger.info("handshake failed", peer=self._peer, error=str(group.exceptions[0]))
+                self._around.logger.debug("handshake failed", peer=self._peer, error=str(group.exceptions[0]))
         finally:
             with trio.CancelScope(shield=True):
                 await self._leave()
@@ -127,6 +127,7 @@ class Connection:
         around = self._around
         self._wire.on_end = lambda: None
         self._wire.on_too_big = partial(self.close, "message_too_big")
+        self._wire.on_flood = partial(self.close, "protocol_error", detail="too much came in that is no message")
         self._outbox = around.pump.add_outbox(
             self._stream.socket.fileno(),
             self._given_up,
@@ -160,9 +161,17 @@ class Connection:
                     message = await self._websocket.get_message()
                 except ConnectionClosed:
                     break
-                if self._ended_by is None:
+                self._wire.unheard_bytes = 0
+                if self._ended_by is None and self._fits(message):
                     conversation.hear(message)
         self._talked = True
+
+    def _fits(self, message: str | bytes) -> bool:
+        """The library counts characters."""
+        size = len(message.encode()) if isinstance(message, str) else len(message)
+        if size > MAX_REQUEST_BYTES:
+            self.close("message_too_big")
+        return size <= MAX_REQUEST_BYTES
 
     def drop(self) -> None:
         """Give the handshake up."""

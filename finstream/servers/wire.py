@@ -14,12 +14,16 @@ from collections.abc import Callable
 import trio
 
 from finstream.pump import Pump
+from finstream.vocabulary.commands import MAX_REQUEST_BYTES
 
 __all__ = ["MAX_HANDSHAKE_BYTES", "Wire"]
 
 MAX_HANDSHAKE_BYTES = 16384
 """Of everything that comes before the connection is open. Browsers send a tenth of that."""
-_CLOSE = b"\x88"
+MAX_UNHEARD_BYTES = 8 * MAX_REQUEST_BYTES
+"""Without a complete message or ping: what the longest message takes in fragments of one byte. The library would go
+on collecting empty fragments for ever."""
+_CLOSE, _PONG = b"\x88", b"\x8a"
 _TOO_BIG = (1009).to_bytes(2, "big")
 
 
@@ -42,7 +46,10 @@ class Wire(trio.abc.Stream):
         self._pump = pump
         self._refusal = refusal
         self._outbox: int | None = None
-        self._handshake_bytes = 0
+        self.on_flood: Callable[[], None] = lambda: None
+        """Called when much came in that is no message."""
+        self.unheard_bytes = 0
+        """Received since the last message; whoever takes messages sets it back."""
         self._finished = False
 
     def open(self, outbox: int) -> None:
@@ -72,6 +79,8 @@ class Wire(trio.abc.Stream):
             self.on_too_big()
             return
         self.has_replied = final
+        if data[:1] == _PONG:
+            self.unheard_bytes = 0
         if not self.push(data, final=final):
             raise trio.BrokenResourceError("the outbox is closed")
 
@@ -97,11 +106,14 @@ class Wire(trio.abc.Stream):
             self.on_end()
             raise
         self.heard_at = trio.current_time()
+        self.unheard_bytes += len(data)
         if self._outbox is None:
-            self._handshake_bytes += len(data)
-            if self._handshake_bytes > MAX_HANDSHAKE_BYTES:
+            if self.unheard_bytes > MAX_HANDSHAKE_BYTES:
                 await self._refuse()
                 data = b""
+        elif self.unheard_bytes > MAX_UNHEARD_BYTES:
+            self.on_flood()
+            data = b""
         if not data:
             self.on_end()
         return data

@@ -103,7 +103,9 @@ def _check_web_origin(where: str, origin: str) -> None:
     except ValueError:
         right = False
     if not right:
-        remedy = "write scheme and host in lower case, a port if it is not the usual one, no path: https://dash.example.com"
+        remedy = (
+            "write scheme and host in lower case, a port if it is not the usual one, no path: https://dash.example.com"
+        )
         raise ConfigError(where, f"{origin!r} is not a web origin", remedy)
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import msgspec
 
-from finstream.vocabulary.settings import Settings
+from finstream.vocabulary.settings import LIVE_KEYS, AssetSettings, Settings, SinkSettings
 
 __all__ = ["Plan", "plan", "with_engine_keys_of"]
 
 _CHILDREN = ("assets", "sinks")
 _HOT = ("logs.level",)
 """Keys, besides those of assets and sinks, that take effect at once."""
+
+_Children = dict[str, AssetSettings | SinkSettings]
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,26 +25,29 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     stopped: list[str]
     """Those that are gone."""
     restarted: list[str]
-    """Those with any key changed."""
+    """Those with a key changed that needs a new process."""
     unchanged: list[str]
-    """Those that are left as they run."""
+    """Those whose process, if it runs, goes on undisturbed."""
     hot: list[str] = []
-    """Other keys that changed and take effect at once."""
+    """Keys that changed and take effect at once, restarting nothing: ``logs.level``, ``assets.binance.linger_s``."""
     needs_engine_restart: list[str] = []
     """Keys that changed and take effect when the engine starts again."""
 
 
 def plan(old: Settings | None, new: Settings) -> Plan:
     """What goes from ``old`` to ``new``; None: nothing runs yet."""
-    before, after = _children(old), _children(new)
+    before = {} if old is None else _children(old)
+    after = _children(new)
     kept = [name for name in after if name in before]
+    restarted = [name for name in kept if _needs_new_process(before[name], after[name])]
+    unchanged = [name for name in kept if name not in restarted]
     changed = [] if old is None else list(_changed_keys(old, new))
     return Plan(
         started=[name for name in after if name not in before],
         stopped=[name for name in before if name not in after],
-        restarted=[name for name in kept if before[name] != after[name]],
-        unchanged=[name for name in kept if before[name] == after[name]],
-        hot=[key for key in changed if key in _HOT],
+        restarted=restarted,
+        unchanged=unchanged,
+        hot=[key for key in changed if key in _HOT] + list(_live_keys(old, new, unchanged)),
         needs_engine_restart=[key for key in changed if key not in _HOT],
     )
 
@@ -52,8 +57,23 @@ def with_engine_keys_of(running: Settings, new: Settings) -> Settings:
     return msgspec.structs.replace(running, assets=new.assets, sinks=new.sinks, logs=new.logs)
 
 
-def _children(settings: Settings | None) -> Mapping[str, msgspec.Struct]:
-    return {} if settings is None else {**settings.assets, **settings.sinks}
+def _children(settings: Settings) -> _Children:
+    return {**settings.assets, **settings.sinks}
+
+
+def _needs_new_process(before: msgspec.Struct, after: msgspec.Struct) -> bool:
+    # An asset that becomes a sink of the same name is another thing altogether.
+    return type(before) is not type(after) or any(
+        getattr(before, key) != getattr(after, key) for key in before.__struct_fields__ if key not in LIVE_KEYS
+    )
+
+
+def _live_keys(old: Settings | None, new: Settings, unchanged: list[str]) -> Iterator[str]:
+    for kind in _CHILDREN if old is not None else ():
+        before, after = getattr(old, kind), getattr(new, kind)
+        for name in unchanged:
+            if name in after:
+                yield from _changed_keys(before[name], after[name], f"{kind}.{name}.")
 
 
 def _changed_keys(old: msgspec.Struct, new: msgspec.Struct, prefix: str = "") -> Iterator[str]:

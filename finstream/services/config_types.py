@@ -22,8 +22,13 @@ __all__ = ["suggestion", "to_settings"]
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
 _NAMES: dict[object, str] = {
-    str: "a text", int: "a whole number", float: "a number", bool: "true or false", type(None): "null",
-    list: "a list", dict: "a mapping",
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "null",
+    list: "a list",
+    dict: "a mapping",
 }
 
 

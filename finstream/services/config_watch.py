@@ -119,7 +119,9 @@ class ConfigWatch:
         await self._apply(effective, changes)
         self.running = effective
         told = {
-            "started": changes.started, "stopped": changes.stopped, "restarted": changes.restarted,
+            "started": changes.started,
+            "stopped": changes.stopped,
+            "restarted": changes.restarted,
             "needs_engine_restart": changes.needs_engine_restart,
         }
         self._logger.info("configuration reloaded", path=str(self._path), origin=origin, hot=changes.hot, **told)

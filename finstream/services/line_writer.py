@@ -148,7 +148,6 @@ class LineWriter:
         return self._in_hand[:count]
 
 
-
 def to_descriptor(fd: int) -> Callable[[bytes], bool]:
     """A file descriptor as a place to write to; it stays open and stays the caller's."""
 

@@ -16,14 +16,13 @@ from typing import Any, cast
 
 import msgspec
 import structlog
-from structlog.typing import EventDict, FilteringBoundLogger
+from structlog.typing import EventDict
 
 from finstream.services.line_writer import LineWriter, WriterStatistics, to_descriptor
+from finstream.services.ports import Logger
 from finstream.vocabulary.settings import LogLevel
 
 __all__ = ["Logger", "Logs", "get_logger", "start_logging"]
-
-Logger = FilteringBoundLogger
 
 _SEVERITY = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _CLOSE_WITHIN_S = 1.0

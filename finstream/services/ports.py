@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from finstream.vocabulary.events import Event
 
-__all__ = ["Clock", "Demand", "Publisher", "wall_clock_us"]
+__all__ = ["Clock", "Demand", "Logger", "Publisher", "wall_clock_us"]
 
 Clock = Callable[[], int]
 """Tells the time in microseconds since the epoch, UTC."""
@@ -16,6 +16,18 @@ Clock = Callable[[], int]
 
 def wall_clock_us() -> int:
     return time.time_ns() // 1000
+
+
+class Logger(Protocol):
+    """A structlog logger: an event in plain words, and fields. The calls neither block nor raise."""
+
+    def bind(self, **fields: Any) -> Any: ...
+    def debug(self, event: str, /, **fields: Any) -> Any: ...
+    def info(self, event: str, /, **fields: Any) -> Any: ...
+    def warning(self, event: str, /, **fields: Any) -> Any: ...
+    def error(self, event: str, /, **fields: Any) -> Any: ...
+    def critical(self, event: str, /, **fields: Any) -> Any: ...
+    def exception(self, event: str, /, **fields: Any) -> Any: ...
 
 
 class Demand(Protocol):

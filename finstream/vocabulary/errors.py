@@ -43,5 +43,5 @@ class RequestError(FinStreamError):
         super().__init__(detail)
 
 
-class PumpFailed(FinStreamError):
+class PumpFailed(FinStreamError):  # noqa: N818 - an event, named as such
     """The pump ended by itself. The engine ends with it: a supervisor starts it again."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["CLOSINGS", "REJECTIONS", "Closing", "STOPS"]
+__all__ = ["CLOSINGS", "REJECTIONS", "STOPS", "Closing"]
 
 REJECTIONS: dict[str, str] = {
     "line_too_long": "longer than limits.line_bytes; the rest up to the next line feed was skipped",

@@ -7,8 +7,8 @@ from typing import Literal
 import msgspec
 
 __all__ = [
-    "AdminSettings", "AssetSettings", "DeadLetterSettings", "Limits", "ListenSettings", "LogLevel", "LogSettings",
-    "QualitySettings", "RestartSettings", "Settings", "SinkSettings", "StateSettings",
+    "LIVE_KEYS", "AdminSettings", "AssetSettings", "DeadLetterSettings", "Limits", "ListenSettings", "LogLevel",
+    "LogSettings", "QualitySettings", "RestartSettings", "Settings", "SinkSettings", "StateSettings",
 ]
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -29,7 +29,7 @@ class ListenSettings(_Section, frozen=True, kw_only=True):
 
 
 class AdminSettings(_Section, frozen=True, kw_only=True):
-    token_env: str = "FINSTREAM_ADMIN_TOKEN"
+    token_env: str = "FINSTREAM_ADMIN_TOKEN"  # noqa: S105 - the name of a variable, not a secret
     """The environment variable that holds the admin token. Needed unless the admin side listens on loopback only."""
 
 
@@ -88,6 +88,10 @@ class _ChildSettings(_Section, frozen=True, kw_only=True):
     stop_grace_s: float = 5.0
     """From SIGTERM to SIGKILL."""
     restart: RestartSettings = RestartSettings()
+
+
+LIVE_KEYS = frozenset({"linger_s", "stop_grace_s", "restart", "start", "kind", "quality"})
+"""Keys of an asset or sink whose change takes effect under the running process; any other needs a new one."""
 
 
 class AssetSettings(_ChildSettings, frozen=True, kw_only=True):

@@ -77,7 +77,7 @@ class Market:
         self._last_ts_ns = 0
 
     def line(self, now_ns: int) -> bytes:
-        """The next tick, a trade with its quote or a quote alone, as a line. Jitter never makes stamps run backwards."""
+        """The next tick, a trade with its quote or a quote alone. Jitter never makes stamps run backwards."""
         draw = self._random.random
         walk = self._walks[int(draw() * len(self._walks))] if len(self._walks) > 1 else self._walks[0]
         pull = (walk.price - walk.base) / _PULL

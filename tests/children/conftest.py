@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
 import sys
 import textwrap
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -17,6 +19,7 @@ import pytest
 import structlog
 import trio
 
+from finstream.children.spawn import open_pipe
 from finstream.children.supervisor import Supervisor
 from finstream.pump import Framing, Pump
 from finstream.vocabulary.events import AssetStateChanged, Event
@@ -92,6 +95,47 @@ class Log:
         return found[0]
 
 
+class WatchedWires:
+    """Wires to nowhere that note what they are asked, and whether the child was still there."""
+
+    def __init__(self) -> None:
+        output, errors = open_pipe(), open_pipe()
+        self._output = output.ours
+        self.theirs = (subprocess.DEVNULL, output.theirs, errors.theirs)
+        self.logs: Sequence[tuple[str, trio.lowlevel.FdStream]] = [("stderr", trio.lowlevel.FdStream(errors.ours))]
+        self.steps: list[tuple[str, bool]] = []
+        self.pid = 0
+        self.stop: Callable[[str], None] = lambda _reason: None
+        self.on_drain: Callable[[], None] = lambda: None
+
+    def _note(self, step: str) -> None:
+        self.steps.append((step, is_alive(self.pid)))
+
+    def close_theirs(self) -> None:
+        for end in self.theirs[1:]:
+            os.close(end)
+
+    def connect(self, stop: Callable[[str], None]) -> None:
+        self._note("connect")
+        self.stop = stop
+
+    async def let_go(self) -> str:
+        await trio.sleep_forever()
+        return ""
+
+    async def end_input(self, within_s: float) -> bool:
+        self._note("end_input")
+        return False
+
+    async def drain(self) -> None:
+        self._note("drain")
+        self.on_drain()
+
+    def release(self) -> None:
+        self._note("release")
+        os.close(self._output)
+
+
 class Subscriber:
     """What a sink or a client is to the pump: a connected socket. Keeps all lines."""
 
@@ -127,6 +171,11 @@ def bus() -> Bus:
 @pytest.fixture
 def log() -> Log:
     return Log()
+
+
+@pytest.fixture
+def watched_wires() -> WatchedWires:
+    return WatchedWires()
 
 
 @pytest.fixture
@@ -223,6 +272,17 @@ async def subscribe(pump: Pump) -> AsyncIterator[Callable[[str], Subscriber]]:
         nursery.cancel_scope.cancel()
     for subscriber in subscribers:
         subscriber.close()
+
+
+@pytest.fixture
+def command_of() -> Callable[[int], Awaitable[list[str]]]:
+    """The command line of a process; just after its start the kernel has none yet."""
+
+    async def read(pid: int) -> list[str]:
+        line: bytes = await until(Path(f"/proc/{pid}/cmdline").read_bytes)
+        return line.decode().split("\0")[:-1]
+
+    return read
 
 
 @pytest.fixture

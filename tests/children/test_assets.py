@@ -176,6 +176,16 @@ async def test_a_crash_loop_trips_and_gets_one_attempt_after_the_cooldown(
     assert log.find("child changed state", state="tripped", level="error")
 
 
+async def test_an_operators_start_closes_the_circuit(supervise: Any, settings: Any, bus: Any) -> None:
+    restart = {"initial_s": 0.01, "circuit_failures": 2}
+    supervisor = await supervise(settings({"venue": {"command": ["false"], "restart": restart}}))
+    supervisor.demand.want("venue")
+    await bus.state("venue", "tripped")
+    await supervisor.start("venue", origin="test")
+    await bus.state("venue", "tripped", times=2)
+    assert bus.states("venue") == ["starting", "running", "backoff", "starting", "running", "tripped"] * 2
+
+
 async def test_a_pause_after_a_failure_is_waited_out_whoever_comes_and_goes(
     supervise: Any, settings: Any, bus: Any
 ) -> None:
@@ -344,7 +354,7 @@ async def test_a_pipe_that_stays_full_ends_its_ingestor(
         """)
     restart = {"initial_s": 60.0}
     supervisor = await supervise(
-        settings({"venue": {"command": flood, "stdout_full_s": 0.2, "stop_grace_s": 30.0, "restart": restart}})
+        settings({"venue": {"command": flood, "stdout_full_s": 0.05, "stop_grace_s": 30.0, "restart": restart}})
     )
     supervisor.demand.want("venue")
     stopping = await bus.state("venue", "stopping")
@@ -516,7 +526,9 @@ async def test_an_unknown_asset_is_refused(supervise: Any, settings: Any) -> Non
         supervisor.status("nowhere")
 
 
-async def test_the_status_can_be_told(supervise: Any, settings: Any, program: Any, bus: Any) -> None:
+async def test_the_status_can_be_told(
+    supervise: Any, settings: Any, program: Any, bus: Any, command_of: Any
+) -> None:
     command = ["python", *program(TICKS)[1:]]
     supervisor = await supervise(
         settings({"b": {"command": command, "start": "always"}, "a": {"command": ["x"], "kind": "data"}})
@@ -531,8 +543,4 @@ async def test_the_status_can_be_told(supervise: Any, settings: Any, program: An
         "pid": running.pid, "restarts": 0, "wanted_by": 0, "next_attempt_us": None, "last_exit_code": None,
         "command": command,
     }
-    assert command_of(running.pid)[0] == sys.executable.encode()
-
-
-def command_of(pid: int) -> list[bytes]:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    assert (await command_of(running.pid))[0] == sys.executable

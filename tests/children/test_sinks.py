@@ -53,7 +53,8 @@ async def test_a_sink_gets_its_lines_and_creates_the_demand(
         )
     )
     await wait_until(lambda: len(ticks(written)) == 1500)
-    for asset, symbol, numbers in [("a", "X", range(0, 1000, 2)), ("a", "Y", range(1, 1000, 2)), ("b", "Y/Z", range(1, 1000, 2))]:
+    even, odd = range(0, 1000, 2), range(1, 1000, 2)
+    for asset, symbol, numbers in [("a", "X", even), ("a", "Y", odd), ("b", "Y/Z", odd)]:
         found = [int(t["trade_id"]) for t in ticks(written) if (t["asset"], t["symbol"]) == (asset, symbol)]
         assert found == list(numbers)
     assert {message["asset"] for message in messages(written)} == {"a", "b"}
@@ -62,7 +63,7 @@ async def test_a_sink_gets_its_lines_and_creates_the_demand(
 
 
 async def test_a_sink_that_leaves_the_configuration_reads_to_the_end_first(
-    supervise: Any, settings: Any, program: Any, bus: Any, log: Any, tmp_path: Path, wait_until: Any
+    supervise: Any, settings: Any, program: Any, bus: Any, log: Any, tmp_path: Path, wait_until: Any, pump: Any
 ) -> None:
     written = tmp_path / "written"
     slow = program("""
@@ -73,8 +74,7 @@ async def test_a_sink_that_leaves_the_configuration_reads_to_the_end_first(
     supervisor = await supervise(settings(assets, {"file": {"command": slow, "topics": ["a"], "stop_grace_s": 20.0}}))
     await bus.state("a", "running")
     await wait_until(lambda: supervisor.status("a").wanted_by == 1)
-    pump_saw = supervisor._pump.asset_handle("a")
-    await wait_until(lambda: supervisor._pump.asset_statistics(pump_saw).ticks == 5000)
+    await wait_until(lambda: pump.asset_statistics(pump.asset_handle("a")).ticks == 5000)
     await supervisor.apply(settings(assets))
     assert written.read_bytes().endswith(b"\nthe end\n")
     assert [int(tick["trade_id"]) for tick in ticks(written)] == list(range(5000))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from finstream.children.spec import EngineWords, asset_specs, sink_specs
+from finstream.vocabulary.settings import LIVE_KEYS, AssetSettings
 from finstream.vocabulary.topics import Topic
 
 ENGINE = EngineWords(epoch="e1", mode="production", token_env="TOKEN")
@@ -46,26 +47,21 @@ def test_a_replay_may_keep_its_pipe_full(settings: Any) -> None:
     assert asset(settings, origin="replay").stdout_full_s is None
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"command": ["venue-feed", "-v"]}, {"cwd": "/"}, {"env": {"A": "1"}}, {"unbuffer": "pty"}, {"origin": "replay"},
-        {"stdout_full_s": 3.0},
-    ],
-)
-def test_changes_that_need_a_new_process(settings: Any, change: dict[str, Any]) -> None:
-    assert asset(settings) != asset(settings, **change)
+CHANGES: dict[str, Any] = {
+    "command": ["venue-feed", "-v"], "cwd": "/", "env": {"A": "1"}, "unbuffer": "pty", "origin": "replay",
+    "stdout_full_s": 3.0, "linger_s": 1.0, "stop_grace_s": 1.0, "start": "always", "kind": "data",
+    "restart": {"max_s": 1.0}, "quality": {"future_ms": 5},
+}
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"linger_s": 1.0}, {"stop_grace_s": 1.0}, {"start": "always"}, {"kind": "data"}, {"restart": {"max_s": 1.0}},
-        {"quality": {"future_ms": 5}},
-    ],
-)
-def test_changes_that_do_not(settings: Any, change: dict[str, Any]) -> None:
-    assert asset(settings) == asset(settings, **change)
+def test_the_changes_are_complete() -> None:
+    assert set(CHANGES) == set(AssetSettings.__struct_fields__)
+    assert set(CHANGES) >= LIVE_KEYS
+
+
+@pytest.mark.parametrize("key", CHANGES)
+def test_only_live_keys_need_no_new_process(settings: Any, key: str) -> None:
+    assert (asset(settings) == asset(settings, **{key: CHANGES[key]})) == (key in LIVE_KEYS)
 
 
 def test_a_sink_has_its_topics_once(settings: Any) -> None:

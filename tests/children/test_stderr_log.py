@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -141,3 +142,19 @@ async def test_reads_a_pipe_to_its_end(log: Any) -> None:
     async with trio.lowlevel.FdStream(reading) as stream:
         await log_lines(stream, LineLog(log.logger()))
     assert texts(log) == ["one", "two"]
+
+
+async def test_a_torrent_is_read_at_a_bounded_rate(log: Any, autojump_clock: trio.testing.MockClock) -> None:
+    sending, receiving = trio.testing.memory_stream_one_way_pair()
+
+    async def send() -> None:
+        for _ in range(48):
+            await sending.send_all(b"torrent\n" * 8192)
+        await sending.aclose()
+
+    lines = LineLog(log.logger())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        await log_lines(receiving, lines)
+    assert len(texts(log)) + lines.suppressed == 48 * 8192
+    assert 2.0 <= trio.current_time() <= 3.1  # 3 MiB at 1 MiB a second

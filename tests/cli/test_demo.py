@@ -20,6 +20,7 @@ import pytest
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[str]]
 Until = Callable[..., Any]
+DEMO = Path(__file__).parents[2] / "config/demo.yaml"
 
 
 def _descendants(pid: int) -> set[int]:
@@ -91,6 +92,26 @@ def test_however_it_ends_its_engine_ends_too(how: signal.Signals, finstream_proc
     process.wait(60)
     assert process.returncode == (-9 if how == signal.SIGKILL else 0)
     until(lambda: not _living(descendants))
+
+
+def test_it_survives_a_reboot(finstream: Run, finstream_process: Start, until: Until, tmp_path: Path) -> None:
+    config = tmp_path / "demo.yaml"
+    ports = [each.getsockname()[1] for each in (socket.create_server(("127.0.0.1", 0)) for _ in range(3))]
+    listen = {side: f"127.0.0.1:{port}" for side, port in zip(("public", "stream", "admin"), ports, strict=True)}
+    config.write_text(f"{DEMO.read_text()}\nlisten: {json.dumps(listen)}\n")
+    environment = {**os.environ, "FINSTREAM_PUBLIC": listen["public"], "FINSTREAM_ADMIN": listen["admin"]}
+    process = finstream_process("demo", "--config", str(config))
+    assert process.stdout is not None
+    until(lambda: " tick " in process.stdout.readline())  # type: ignore[union-attr]
+
+    def source() -> Any:
+        told = finstream("assets", "steady", "--json", env=environment)
+        return json.loads(told.stdout)["pid"] if told.returncode == 0 else None
+
+    before = source()
+    assert finstream("reboot", "--yes", env=environment).returncode == 0
+    until(lambda: source() not in (before, None))  # somebody wants it again: the demo
+    until(lambda: " tick " in process.stdout.readline())  # type: ignore[union-attr]
 
 
 def test_an_engine_that_dies_is_told(finstream_process: Start, until: Until) -> None:

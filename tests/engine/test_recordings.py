@@ -35,7 +35,8 @@ ASSETS = {
     "binance-agg-2021": ("binance", "binance/spot_aggtrade_depth_kline_20210404.jsonl", "BTC/USDT,ETH/USDT,DOT/USDT"),
     "coinbase-2026": ("coinbase", "coinbase/exchange_matches_heartbeat_level2batch_btc_20260707.jsonl", "BTC/USD"),
     "coinbase-2021": (
-        "coinbase", "coinbase/exchange_ticker_matches_level2_20210417.jsonl",
+        "coinbase",
+        "coinbase/exchange_ticker_matches_level2_20210417.jsonl",
         "SKL/USD,BAND/GBP,YFI/BTC,NU/GBP,CRV/EUR,DASH/BTC",
     ),
     "coinbase-advanced": ("coinbase", "coinbase/advanced_btc_eth_20260809.jsonl", "BTC/USD,ETH/USD"),
@@ -79,8 +80,15 @@ def engine(tmp_path: Path) -> Iterator[dict[str, str]]:
         "assets": {
             name: {
                 "command": [
-                    "python", "-m", f"finstream_ingestors.{venue}", "--replay", str(RECORDINGS / file), "--symbols", symbols,
-                    "--speed", "max",
+                    "python",
+                    "-m",
+                    f"finstream_ingestors.{venue}",
+                    "--replay",
+                    str(RECORDINGS / file),
+                    "--symbols",
+                    symbols,
+                    "--speed",
+                    "max",
                 ],
                 "origin": "replay",
             }
@@ -101,7 +109,9 @@ def engine(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 def test_every_recorded_trade_arrives_once_in_order_digit_for_digit(engine: dict[str, str]) -> None:
-    request = urllib.request.Request(f"{engine['public']}/v1/clients", data=b"{}", headers={"content-type": "application/json"})
+    request = urllib.request.Request(
+        f"{engine['public']}/v1/clients", data=b"{}", headers={"content-type": "application/json"}
+    )
     with urllib.request.urlopen(request, timeout=WITHIN_S) as answer:
         client = json.load(answer)["uuid"]
     received: dict[str, list[dict[str, Any]]] = {name: [] for name in ASSETS}

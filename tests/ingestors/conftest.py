@@ -85,16 +85,10 @@ class Program:
             return
         pytest.fail("it ended")
 
-    def rest(self) -> list[Any]:
-        """The lines up to the end of the output."""
-        while (line := self._queue.get(timeout=DEADLINE_S)) is not None:
-            self.lines.append(json.loads(line))
-        return self.lines
-
     def terminate(self) -> int:
-        """SIGTERM; returns the exit code and fails if it takes more than two seconds."""
+        """SIGTERM; returns the exit code and fails if it takes more than the five seconds of the contract."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(2.0)
+        return self.process.wait(5.0)
 
     def wait(self) -> int:
         return self.process.wait(DEADLINE_S)
@@ -136,7 +130,8 @@ def run() -> Callable[..., subprocess.CompletedProcess[str]]:
     def run_one(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", f"finstream_ingestors.{name}", *arguments],
-            capture_output=True, text=True, errors="surrogateescape", timeout=60, check=False, env=clean_environment(**environment), cwd=PROJECT,
+            capture_output=True, text=True, errors="surrogateescape", timeout=60, check=False,
+            env=clean_environment(**environment), cwd=PROJECT,
         )
 
     return run_one

@@ -97,7 +97,7 @@ def test_many_symbols_take_few_requests_within_the_rate_limit(
     (first_s, first), (second_s, second) = requests
     assert (len(first["params"]), len(second["params"])) == (200, 100)
     assert len({*first["params"], *second["params"]}) == 300
-    assert second_s - first_s > 0.25
+    assert second_s - first_s > 0.1
 
 
 def test_a_refused_request_is_told_and_the_connection_lives_on(
@@ -272,7 +272,7 @@ def is_full(pipe: IO[bytes] | None) -> bool:
 
 def test_sigterm_while_the_output_is_stuck(flooded: subprocess.Popen[bytes]) -> None:
     flooded.send_signal(signal.SIGTERM)
-    assert flooded.wait(3) == 0
+    assert flooded.wait(5) == 0
     assert flooded.stderr is not None
     assert flooded.stderr.read() == b""
 
@@ -281,5 +281,5 @@ def test_a_reader_that_leaves_ends_it_quietly(flooded: subprocess.Popen[bytes]) 
     assert flooded.stdout is not None
     assert flooded.stderr is not None
     flooded.stdout.close()
-    assert flooded.wait(3) == 0
+    assert flooded.wait(5) == 0
     assert flooded.stderr.read() == b""

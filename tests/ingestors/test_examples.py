@@ -27,10 +27,11 @@ def test_an_example_prints_a_tick_a_second_and_leaves_when_told(program: str, fi
         ticks: list[Any] = [json.loads(process.stdout.readline()) for _ in range(3)]
         elapsed_s = time.monotonic() - started_s
         process.terminate()
-        assert process.wait(3) in {0, -signal.SIGTERM}
+        assert process.wait(5) in {0, -signal.SIGTERM}
     assert elapsed_s > 1.5  # the second and third came a second apart: nothing was held back in a buffer
     for tick in ticks:
-        assert {"symbol", "price", "volume", "ts"} == set(tick)
+        assert {"symbol", "price", "volume", "trade_id", "ts"} == set(tick)
         assert isinstance(tick["price"], str)
+    assert [tick["trade_id"] for tick in ticks] == [1, 2, 3]
     stamps = [tick["ts"] for tick in ticks]
     assert stamps == sorted(stamps)

@@ -77,7 +77,7 @@ def test_sigterm_ends_it_when_nobody_reads(start: Callable[..., Any]) -> None:
     with subprocess.Popen(command, stdout=writer) as process:
         os.read(reader, 1)
         process.terminate()
-        assert process.wait(3) == 0
+        assert process.wait(5) == 0
     os.close(reader)
     os.close(writer)
 

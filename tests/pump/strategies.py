@@ -15,8 +15,8 @@ from twin.lines import ALIASES, DECIMALS, KNOWN_TO_TICKS, RESERVED
 from twin.timestamps import END_NS, SECOND_NS
 
 __all__ = [
-    "CHARACTERS", "decimal_texts", "examples", "hostile_lines", "json_values", "lines", "nearly_good_lines", "spaced",
-    "ticks", "timestamp_texts", "written_string",
+    "CHARACTERS", "EFFORT", "decimal_texts", "examples", "hostile_lines", "json_values", "lines", "nearly_good_lines",
+    "spaced", "ticks", "timestamp_texts", "written_string",
 ]
 
 SPACE = st.sampled_from([b""] * 6 + [b" ", b"\t", b"\r", b" \t \r"])
@@ -27,10 +27,13 @@ CHARACTERS = st.characters(exclude_categories=["Cs"])
 NAMES = {name: [name, *(alias for alias, first in ALIASES.items() if first == name)] for name in KNOWN_TO_TICKS}
 
 
+EFFORT = float(os.environ.get("FINSTREAM_TEST_EFFORT", "1"))
+"""Scales how much is tried where much could be: 0.05 under the sanitizers, 100 over night."""
+
+
 def examples(count: int) -> Any:
-    """How many examples a test tries. FINSTREAM_TEST_EFFORT scales it: 0.1 under the sanitizers, 100 over night."""
-    effort = float(os.environ.get("FINSTREAM_TEST_EFFORT", "1"))
-    return settings(max_examples=max(5, int(count * effort)), deadline=None)
+    """How many examples a test tries."""
+    return settings(max_examples=max(5, int(count * EFFORT)), deadline=None)
 
 
 def _written_character(character: str, form: int) -> bytes:
@@ -167,7 +170,7 @@ GOOD_VALUES: dict[str, st.SearchStrategy[bytes]] = {
     "symbol": written_string(SYMBOLS),
     "side": written_string(st.sampled_from(["buy", "sell"])),
     "ts": st.one_of(timestamp_texts().map(_quoted_unless_number), written_string(timestamp_texts())),
-    "exchange": written_string(st.text(CHARACTERS, min_size=1, max_size=10)),
+    "exchange": written_string(st.text(CHARACTERS, min_size=1, max_size=5)),
     "trade_id": IDENTITIES,
     "event_id": IDENTITIES,
 }

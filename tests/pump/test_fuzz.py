@@ -12,15 +12,14 @@ import rejected
 import trio
 
 
-def test_twenty_thousand_inputs_are_read_alike() -> None:
-    outcomes = fuzz.run(1, 20_000)
-    assert outcomes.total() == 20_000
+def test_ten_thousand_inputs_are_read_alike() -> None:
+    outcomes = fuzz.run(1, 10_000)
+    assert outcomes.total() == 10_000
     # The fuzzer is of use only while its inputs are neither all good nor all garbage.
-    assert outcomes["tick"] > 1000
-    assert outcomes["opaque"] > 100
-    assert outcomes["not_json"] < 12_000
-    clock_or_source = {"timestamp_in_future", "timestamp_too_old", "line_too_long", "unterminated_line"}
-    assert {reason for reason in rejected.REJECTED if outcomes[reason] < 10} <= clock_or_source
+    assert outcomes["tick"] > 500
+    assert outcomes["opaque"] > 50
+    assert outcomes["not_json"] < 6_000
+    assert {reason for reason in rejected.REJECTED if outcomes[reason] < 10} == {"unterminated_line"}
 
 
 def test_mutations_are_the_same_for_the_same_seed() -> None:

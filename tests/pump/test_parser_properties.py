@@ -26,7 +26,7 @@ BOUNDS = st.sampled_from([-1, 0, 60_000, 604_800_000, 2**62])
     max_age_ms=BOUNDS,
     simulated=st.booleans(),
 )
-@strategies.examples(800)
+@strategies.examples(400)
 def test_native_parser_agrees_with_its_twin(
     line: bytes, received_ns: int, seq: int, future_ms: int, max_age_ms: int, simulated: bool
 ) -> None:
@@ -42,7 +42,7 @@ def test_native_parser_agrees_with_its_twin(
 
 
 @given(line=strategies.ticks())
-@strategies.examples(300)
+@strategies.examples(100)
 def test_good_ticks_are_published(line: bytes) -> None:
     assert parsers.by_twin(line)[0] == "tick"
     assert parsers.native(line)[0] == "tick"
@@ -56,7 +56,7 @@ def test_hostile_lines(line: bytes) -> None:
 
 @given(line=st.one_of(strategies.ticks(), strategies.nearly_good_lines))
 @example(line=b'{"symbol":"A","price":1,"ts":1,"\\u0000":"\\u2028\xe2\x80\xa8"}')
-@strategies.examples(300)
+@strategies.examples(200)
 def test_published_messages_say_what_the_line_said(line: bytes) -> None:
     """Judged by stock JSON parsers, which share nothing with either of our own."""
     kind, message = parsers.native(line, received_ns=NOW_NS)
@@ -121,7 +121,7 @@ def test_unknown_members_stay_byte_for_byte(name: bytes, value: bytes, data: st.
 
 
 @given(line=strategies.ticks(), data=st.data())
-@strategies.examples(200)
+@strategies.examples(100)
 def test_every_beginning_of_a_good_tick_is_no_tick(line: bytes, data: st.DataObject) -> None:
     beginning = line[: data.draw(st.integers(0, len(line.rstrip(b" \t\r")) - 1))]
     expected = ("rejected", b"not_json") if beginning.strip(b" \t\r") else ("ignored", b"")

@@ -28,9 +28,9 @@ def test_the_sanitizers_are_at_work() -> None:
 @pytest.mark.usefixtures("_instrumented")
 @pytest.mark.timeout(300)
 def test_fuzzing_breaks_nothing() -> None:
-    fuzzed = sanitized.python(*sanitized.FUZZ, "--inputs", "4000", "--seed", "2")
+    fuzzed = sanitized.python(*sanitized.FUZZ, "--inputs", "3000", "--seed", "2", "--direct", "0.1")
     assert fuzzed.returncode == 0, fuzzed.stderr[-5000:]
-    assert "4000 inputs read alike" in fuzzed.stdout
+    assert "3000 inputs read alike" in fuzzed.stdout
 
 
 @pytest.mark.usefixtures("_instrumented")

@@ -87,7 +87,8 @@ def open_stream(tmp_path: Path) -> OpenStream:
         listener = open_listener("stream", "127.0.0.1:0")
         around = Surroundings(
             pump=pump, sessions=sessions, origins=Origins(origins, [address_of(listener)]), limits=limits,
-            logger=logger, epoch="epoch-1", simulated=simulated, wall_us=lambda: 1_700_000_000_000_000, **(surroundings or {}),
+            logger=logger, epoch="epoch-1", simulated=simulated, wall_us=lambda: 1_700_000_000_000_000,
+            **(surroundings or {}),
         )  # fmt: skip
         server = StreamServer(around, **server_options)
         port = address_of(listener)[1]

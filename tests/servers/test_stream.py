@@ -7,6 +7,7 @@ import json
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -343,7 +344,8 @@ async def test_a_client_that_does_not_answer_the_close_frame_is_cut_off(open_str
             assert said.endswith(b"\x88\x0e\x0f\xa1unregistered")
 
 
-async def test_a_request_that_is_too_big(open_stream: Any) -> None:
+@pytest.mark.parametrize("too_big", ["x" * 65537, b"x" * 65537, "é" * 32769, "x" * 10_000_000])
+async def test_a_request_that_is_too_big(open_stream: Any, too_big: str | bytes) -> None:
     async with open_stream() as stream:
         uuid = stream.register()
         async with connect(stream.url(uuid)) as client:
@@ -353,7 +355,7 @@ async def test_a_request_that_is_too_big(open_stream: Any) -> None:
             assert 60_000 < len(fits) <= 65536
             await client.send(fits)
             assert (await hear(client))["type"] == "subscribed"
-            await client.send("x" * 65537)
+            await client.send(too_big)
             await expect_end(client, "message_too_big")
         assert (await receipt(stream, uuid)).reason == "message_too_big"
 
@@ -377,6 +379,33 @@ async def test_a_client_that_breaks_the_protocol(open_stream: Any, frames: bytes
             said = await read_all(raw)
             assert b'"code":"protocol_error"' in said
             assert said.endswith(b"\x88\x10\x03\xeaprotocol_error")
+        assert (await receipt(stream, uuid)).reason == "protocol_error"
+
+
+async def send_for_ever(raw: trio.SocketStream, first: bytes, then: bytes) -> None:
+    with suppress(trio.BrokenResourceError):
+        await raw.send_all(first)
+        while True:
+            await raw.send_all(then)
+
+
+async def test_the_longest_way_to_say_something_is_heard(open_stream: Any) -> None:
+    request = json.dumps({"op": "subscribe", "topics": ["alpha:" + "x" * 64] * 870, "id": 1}).encode()
+    async with open_stream() as stream, await open_raw(stream, stream.register()) as raw:
+        frames = [masked(0x0, request[n : n + 1], final=False) for n in range(1, len(request) - 1)]
+        await raw.send_all(masked(0x1, request[:1], final=False) + b"".join(frames) + masked(0x0, request[-1:]))
+        with trio.fail_after(10):
+            assert b'"subscribed"' in await raw.receive_some(1000)
+
+
+async def test_a_flood_of_what_is_no_message_ends(open_stream: Any) -> None:
+    async with open_stream() as stream:
+        uuid = stream.register()
+        async with await open_raw(stream, uuid) as raw, trio.open_nursery() as nursery:
+            nursery.start_soon(send_for_ever, raw, masked(0x1, b"", final=False), masked(0x0, b"", final=False) * 5000)
+            said = await read_all(raw)
+            nursery.cancel_scope.cancel()
+            assert b'"code":"protocol_error"' in said
         assert (await receipt(stream, uuid)).reason == "protocol_error"
 
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import msgspec
+import pytest
+
 from finstream.services.config import read
 from finstream.services.config_plan import Plan, plan, with_engine_keys_of
-from finstream.vocabulary.settings import Settings
+from finstream.vocabulary.settings import LIVE_KEYS, AssetSettings, Settings
 
 
 def settings(text: str) -> Settings:
@@ -51,7 +54,7 @@ def test_children_are_started_stopped_restarted_or_left_alone() -> None:
     mode: simulation
     assets:
       stays: {command: [a]}
-      changes: {command: [b], quality: {max_age_ms: 5}}
+      changes: {command: [b], env: {A: b}}
       comes: {command: [d]}
     sinks:
       file: {command: [tee], topics: [stays, comes]}
@@ -59,6 +62,54 @@ def test_children_are_started_stopped_restarted_or_left_alone() -> None:
     assert plan(settings(BASE), settings(new)) == Plan(
         started=["comes"], stopped=["goes"], restarted=["changes", "file"], unchanged=["stays"]
     )
+
+
+def test_what_takes_effect_under_a_running_process_restarts_nothing() -> None:
+    new = """
+    mode: simulation
+    logs: {level: debug}
+    assets:
+      stays: {command: [a], linger_s: 1, start: always, kind: data, quality: {max_age_ms: 5}, stop_grace_s: 1}
+      changes: {command: [other], linger_s: 1}
+      goes: {command: [c], restart: {max_s: 5, initial_s: 1}}
+    sinks:
+      file: {command: [tee], topics: [stays], stop_grace_s: 2}
+    """
+    assert plan(settings(BASE), settings(new)) == Plan(
+        started=[],
+        stopped=[],
+        restarted=["changes"],
+        unchanged=["stays", "goes", "file"],
+        hot=[
+            "logs.level",
+            "assets.stays.stop_grace_s",
+            "assets.stays.kind",
+            "assets.stays.start",
+            "assets.stays.linger_s",
+            "assets.stays.quality.max_age_ms",
+            "assets.goes.restart.initial_s",
+            "assets.goes.restart.max_s",
+            "sinks.file.stop_grace_s",
+        ],
+    )
+
+
+@pytest.mark.parametrize("key", sorted(set(AssetSettings.__struct_fields__) - LIVE_KEYS))
+def test_every_other_key_needs_a_new_process(key: str) -> None:
+    other = {
+        "command": ["other"], "cwd": "/", "env": {"A": "b"}, "origin": "replay", "unbuffer": "pty", "stdout_full_s": 1,
+    }  # fmt: skip
+    old = settings(BASE)
+    new = msgspec.structs.replace(old, assets=dict(old.assets))
+    new.assets["changes"] = msgspec.structs.replace(old.assets["changes"], **{key: other[key]})
+    change = plan(old, new)
+    assert (change.restarted, change.unchanged, change.hot) == (["changes"], ["stays", "goes", "file"], [])
+
+
+def test_an_asset_that_becomes_a_sink_is_restarted() -> None:
+    old = settings("assets: {a: {command: [x]}, b: {command: [y]}}")
+    new = settings("assets: {b: {command: [y]}}\nsinks: {a: {command: [x], topics: [b]}}")
+    assert plan(old, new).restarted == ["a"]
 
 
 def test_keys_of_the_engine_are_told_by_when_they_take_effect() -> None:

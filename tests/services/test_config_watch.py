@@ -23,6 +23,9 @@ from finstream.vocabulary.settings import Settings
 ONE = "assets: {one: {command: [x]}}\n"
 TWO = "assets: {one: {command: [x]}, two: {command: [y]}}\n"
 THREE = "assets: {one: {command: [x]}, two: {command: [z]}, three: {command: [y]}}\n"
+UNTIL_IT_WATCHES_S = 0.3
+"""Nothing tells from outside when the thread that watches has begun; until then the second look finds changes."""
+
 WRONG = "assets: {one: {comand: [x]}}\n"
 
 
@@ -182,6 +185,13 @@ async def test_a_comment_is_a_reload_that_changes_nothing(watched: Watched) -> N
     assert watched.applied[0][1] == Plan(started=[], stopped=[], restarted=[], unchanged=["one"])
 
 
+@pytest.fixture
+def no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is seen then was rung for."""
+    monkeypatch.setattr("finstream.services.config_watch._LOOK_ANYWAY_MS", 60_000)
+
+
+@pytest.mark.usefixtures("no_second_look")
 async def test_a_symbolic_link_that_is_switched_over(tmp_path: Path, make_watched: MakeWatched) -> None:
     """As a container platform mounts it: config.yaml -> ..data/config.yaml, ..data -> ..version."""
     folder = tmp_path / "mounted"
@@ -192,12 +202,14 @@ async def test_a_symbolic_link_that_is_switched_over(tmp_path: Path, make_watche
     (folder / "config.yaml").symlink_to("..data/config.yaml")
     watched = await make_watched(folder / "config.yaml")
     for version, assets in [("2", ["one", "two"]), ("3", ["one"])]:
+        await trio.sleep(UNTIL_IT_WATCHES_S)
         (folder / "..new").symlink_to(f"..{version}")
         (folder / "..new").replace(folder / "..data")
         assert isinstance(await watched.next_event(), ConfigReloaded)
         assert watched.assets == assets
 
 
+@pytest.mark.usefixtures("no_second_look")
 async def test_a_link_to_a_file_elsewhere_that_is_written_in_place(
     tmp_path: Path, path: Path, make_watched: MakeWatched
 ) -> None:
@@ -205,6 +217,7 @@ async def test_a_link_to_a_file_elsewhere_that_is_written_in_place(
     link = tmp_path / "elsewhere" / "linked.yaml"
     link.symlink_to(path)
     watched = await make_watched(link)
+    await trio.sleep(UNTIL_IT_WATCHES_S)
     path.write_text(TWO)
     assert isinstance(await watched.next_event(), ConfigReloaded)
 
@@ -314,7 +327,7 @@ async def test_stopping_is_quick_and_later_reloads_are_refused(
     watched = Watched(path, bus, logger, events, eventually)
     async with trio.open_nursery() as nursery:
         await nursery.start(watched.watch.run)
-        await trio.sleep(0.2)  # until it sits in its thread
+        await trio.sleep(UNTIL_IT_WATCHES_S)
         began = trio.current_time()
         nursery.cancel_scope.cancel()
     assert trio.current_time() - began < 0.5

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -34,9 +35,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def make(pump: Pump, bus: Bus, logger: Any, path: Path) -> Make:
     def make(**settings: Any) -> DeadLetters:
-        return DeadLetters(
-            DeadLetterSettings(**({"path": str(path)} | settings)), pump=pump, bus=bus, logger=logger
-        )
+        return DeadLetters(DeadLetterSettings(**({"path": str(path)} | settings)), pump=pump, bus=bus, logger=logger)
 
     return make
 
@@ -64,6 +63,12 @@ def fill(fd: int) -> None:
     with suppress(BlockingIOError):
         while True:
             os.write(fd, b"x" * 4096)
+
+
+def drain(fd: int) -> None:
+    with suppress(BlockingIOError):
+        while True:
+            os.read(fd, 1 << 20)
 
 
 def rejected(asset: int, line: bytes = b"garbage", reason: str = "not_json") -> LineRejected:
@@ -273,7 +278,7 @@ async def test_a_disk_that_fills_up_leaves_no_half_line(
 
 
 async def test_a_disk_that_hangs_holds_up_neither_the_pump_nor_the_end(
-    pump: Pump, make: Make, tmp_path: Path, events: Any, log_entries: list[dict[str, Any]]
+    pump: Pump, make: Make, tmp_path: Path, events: Any, eventually: Any, log_entries: list[dict[str, Any]]
 ) -> None:
     """A FIFO that nobody reads, full from the start, is such a disk."""
     fifo = tmp_path / "fifo"
@@ -298,7 +303,8 @@ async def test_a_disk_that_hangs_holds_up_neither_the_pump_nor_the_end(
         assert time.monotonic() - began < 3
         assert any("could not be kept" in entry["event"] for entry in log_entries)
     finally:
-        os.close(held)  # the last reader's end: the writer's thread comes back with an error
+        await eventually(lambda: drain(held) or not any(t.name == "dead letters" for t in threading.enumerate()))
+        os.close(held)
 
 
 async def test_what_waits_at_the_end_is_written_and_told(

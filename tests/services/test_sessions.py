@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import trio
 
 from finstream.pump import Framing, Pump
 from finstream.services.bus import Bus
+from finstream.services.session import Session
 from finstream.services.sessions import Sessions
 from finstream.services.store import Store
 from finstream.vocabulary.errors import RequestError
@@ -95,6 +96,15 @@ class Feed:
 
     def tick(self, symbol: str = "BTC/USDT") -> None:
         os.write(self._writing, b'{"symbol":"%s","price":"1","ts":1700000000}\n' % symbol.encode())
+
+    def tick_through(self, symbol: str) -> None:
+        """Returns once the pump has published it. Blocks on purpose: nothing else of Trio's runs in between."""
+        before = self.pump.asset_statistics(self.asset).ticks
+        self.tick(symbol)
+        deadline = time.monotonic() + 5
+        while self.pump.asset_statistics(self.asset).ticks == before:
+            assert time.monotonic() < deadline
+            time.sleep(0.0005)
 
     def end(self) -> None:
         self.pump.remove_source(self.source)
@@ -290,54 +300,52 @@ async def test_subscribing_twice_is_no_error_and_changes_nothing(world: World, f
 
 
 async def test_the_answer_comes_before_the_first_tick(world: World, feeds: tuple[Feed, Feed]) -> None:
-    """With a feed that never pauses, so that the pump is at work while the answer is given."""
+    """A tick is published in the very moment of the answer: it belongs to the time before."""
+    binance, _kraken = feeds
     uuid, subscriber = world.connected()
-    async with trio.open_nursery() as nursery:
 
-        @nursery.start_soon
-        async def keep_ticking() -> None:
-            while True:
-                feeds[0].tick("A")
-                await trio.lowlevel.checkpoint()
+    def answer(*_topics: list[Topic]) -> None:
+        binance.tick_through("too early")
+        subscriber.say("answer")
 
-        for turn in range(20):
-            world.sessions.subscribe(uuid, ["binance"], announce=lambda _new, turn=turn: subscriber.say(f"on {turn}"))
-            assert await subscriber.next() == f"on {turn}"
-            assert await subscriber.next() == "binance:A"
-            world.sessions.unsubscribe(uuid, ["binance"])
-            subscriber.say(f"off {turn}")
-            while (heard := await subscriber.next()) != f"off {turn}":
-                assert heard == "binance:A"
-            world.sessions.replace(
-                uuid, ["binance"], announce=lambda _new, _old, turn=turn: subscriber.say(f"replaced {turn}")
-            )
-            assert await subscriber.next() == f"replaced {turn}"
-            world.sessions.replace(uuid, [], announce=lambda _new, _old: subscriber.say("none"))
-            while (heard := await subscriber.next()) != "none":
-                assert heard == "binance:A"
-        nursery.cancel_scope.cancel()
+    for add in (world.sessions.subscribe, world.sessions.replace):
+        add(uuid, ["binance"], announce=answer)
+        binance.tick("A")
+        assert [await subscriber.next(), await subscriber.next()] == ["answer", "binance:A"]
+        world.sessions.unsubscribe(uuid, ["binance"])
 
 
 async def test_the_welcome_comes_before_the_first_tick(world: World, feeds: tuple[Feed, Feed]) -> None:
-    uuid = world.sessions.register().uuid
-    world.sessions.subscribe(uuid, ["binance"])
-    async with trio.open_nursery() as nursery:
+    binance, _kraken = feeds
+    uuid, first = world.connected("binance")
+    second = world.subscriber()
 
-        @nursery.start_soon
-        async def keep_ticking() -> None:
-            while True:
-                feeds[0].tick("A")
-                await trio.lowlevel.checkpoint()
+    def welcome(session: Session) -> None:
+        binance.tick_through("too early")
+        second.say(f"welcome to {session.topic_names()}")
 
-        for _ in range(20):
-            subscriber = world.subscriber()
-            welcome = partial(subscriber.say, "welcome")
-            world.sessions.connect(
-                uuid, subscriber.outbox, "peer", subscriber.close, announce=lambda _session, say=welcome: say()
-            )
-            assert await subscriber.next() == "welcome"
-            assert await subscriber.next() == "binance:A"
-        nursery.cancel_scope.cancel()
+    world.sessions.connect(uuid, second.outbox, "peer", second.close, announce=welcome)
+    binance.tick("A")
+    assert [await second.next(), await second.next()] == ["welcome to ['binance']", "binance:A"]
+    assert await first.next() == "goodbye replaced"
+
+
+async def test_the_answer_comes_after_the_last_tick(world: World, feeds: tuple[Feed, Feed]) -> None:
+    binance, kraken = feeds
+    uuid, subscriber = world.connected("binance", "kraken")
+    binance.tick_through("last of binance")
+    world.sessions.unsubscribe(uuid, ["binance"])
+    binance.tick_through("too late")
+    subscriber.say("unsubscribed")
+    assert [await subscriber.next(), await subscriber.next()] == ["binance:last of binance", "unsubscribed"]
+
+    def answer(_added: list[Topic], _removed: list[Topic]) -> None:
+        kraken.tick_through("too late")
+        subscriber.say("replaced")
+
+    kraken.tick_through("last of kraken")
+    world.sessions.replace(uuid, ["binance"], announce=answer)
+    assert [await subscriber.next(), await subscriber.next()] == ["kraken:last of kraken", "replaced"]
 
 
 @pytest.mark.parametrize("method", ["subscribe", "replace"])

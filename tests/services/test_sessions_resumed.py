@@ -172,9 +172,7 @@ async def test_a_smaller_limit_after_a_restart_holds(engine: Engine) -> None:
             life.sessions.register()
 
 
-async def test_topics_that_make_no_sense_any_more_are_left_out(
-    engine: Engine, path: Path, logger: Any
-) -> None:
+async def test_topics_that_make_no_sense_any_more_are_left_out(engine: Engine, path: Path, logger: Any) -> None:
     store = Store(path, logger=logger, most_clients=10)
     async with trio.open_nursery() as nursery:
         await nursery.start(store.run)

@@ -19,6 +19,7 @@ import msgspec
 import pytest
 import trio
 
+from finstream.services import store_file
 from finstream.services.store import ClientRecord, Store
 
 MakeStore = Callable[..., AbstractAsyncContextManager[Store]]
@@ -86,6 +87,29 @@ async def test_changes_are_written_soon_without_being_asked(running: MakeStore, 
         state = store.statistics()
         assert (state.state, state.pending, state.failed_writes, state.lost) == ("open", 0, 0, 0)
         assert state.written == 501, "the newest state of each, once"
+
+
+async def test_what_changes_during_the_write_is_not_forgotten(
+    running: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_write = store_file.write
+
+    async with running() as store:
+
+        async def write(*arguments: Any) -> None:
+            await really_write(*arguments)
+            monkeypatch.setattr(store_file, "write", really_write)
+            store.save(record("changed", "newer"))
+            store.forget("gone")
+            store.save(record("back"))
+
+        monkeypatch.setattr(store_file, "write", write)
+        store.save(record("changed", "older"))
+        store.save(record("gone"))
+        store.forget("back")
+        await store.flushed()
+    async with running() as store:
+        assert await store.load() == [record("back"), record("changed", "newer")]
 
 
 async def test_what_was_written_survives_sigkill(path: Path, running: MakeStore) -> None:

@@ -1,0 +1,218 @@
+"""Start, stop, restart, death: the engine as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+
+def last_words(client: Any, tools: Any) -> tuple[dict[str, Any], int]:
+    goodbye = tools.hear(client, "goodbye")
+    with pytest.raises(ConnectionClosed) as closed:
+        client.recv(timeout=5)
+    return goodbye, closed.value.rcvd.code
+
+
+def test_the_ready_line(engine: Any) -> None:
+    ready = engine.start().ready
+    assert list(ready) == ["event", "public", "stream", "admin"]
+    assert ready["event"] == "ready"
+    assert ready["public"].startswith("http://127.0.0.1:")
+    assert ready["stream"].startswith("ws://127.0.0.1:")
+    assert ready["admin"].startswith("http://127.0.0.1:")
+    assert engine.public("GET", "/health/liveness").json() == {"status": "alive"}
+    assert engine.public("GET", "/health/readiness").json() == {"status": "ready"}
+    assert engine.admin("GET", "/health/readiness").json() == {"status": "ready"}
+    engine.stop()
+    assert engine.process.stdout.read() == b""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_it_cleanly(engine: Any, tools: Any, number: int) -> None:
+    engine.start()
+    with engine.connect(engine.register()) as client:
+        client.send('{"op":"subscribe","topics":["tick"]}')
+        tools.hear(client, "tick")
+        epoch = engine.log("ready")[0]["epoch"]
+        engine.process.send_signal(number)
+        goodbye, code = last_words(client, tools)
+    assert engine.process.wait(10) == 0
+    assert (goodbye["code"], goodbye["reconnect"], code) == ("engine_stopping", True, 1001)
+    assert tools.processes(f"FINSTREAM_ENGINE={epoch}") == []
+    assert [line["event"] for line in engine.log("stopped")] == ["stopped"]
+    assert "Traceback" not in engine.log_text()
+
+
+def test_the_grace_of_the_ingestors_is_kept(engine: Any, tools: Any) -> None:
+    engine.config["assets"] = {"stubborn": engine.asset("stubborn", start="always", stop_grace_s=0.5)}
+    engine.start()
+    tools.until(lambda: engine.asset_state("stubborn")["state"] == "running")
+    began = time.monotonic()
+    assert engine.stop() == 0
+    assert 0.5 <= time.monotonic() - began < 5
+    assert tools.processes(engine.scripts["stubborn"]) == []
+
+
+def test_a_second_signal_ends_it_at_once(engine: Any, tools: Any) -> None:
+    engine.config["assets"] = {"stubborn": engine.asset("stubborn", start="always", stop_grace_s=60)}
+    engine.start()
+    tools.until(lambda: engine.asset_state("stubborn")["state"] == "running")
+    engine.process.send_signal(signal.SIGTERM)
+    tools.until(lambda: engine.log("child changed state")[-1]["state"] == "stopping")
+    assert engine.process.poll() is None
+    assert engine.stop(within_s=5) == 1
+    tools.until(lambda: tools.processes(engine.scripts["stubborn"]) == [])
+
+
+def test_killed_it_leaves_no_orphan(engine: Any, tools: Any) -> None:
+    engine.config["assets"]["stubborn"] = engine.asset("stubborn", start="always")
+    engine.config["assets"]["tick"]["start"] = "always"
+    engine.start()
+    for name in ("tick", "stubborn"):
+        tools.until(lambda name=name: engine.asset_state(name)["state"] == "running")
+    epoch = engine.log("ready")[0]["epoch"]
+    assert len(tools.processes(f"FINSTREAM_ENGINE={epoch}")) >= 2
+    assert engine.stop(signal.SIGKILL) == -signal.SIGKILL
+    tools.until(lambda: tools.processes(f"FINSTREAM_ENGINE={epoch}") == [])
+
+
+@pytest.mark.parametrize("death", [signal.SIGTERM, signal.SIGKILL])
+def test_clients_outlive_the_engine(engine: Any, tools: Any, death: int) -> None:
+    engine.start()
+    uuid, forgotten = engine.register(), engine.register()
+    assert engine.public("DELETE", f"/v1/clients/{forgotten}").status_code == 204
+    with engine.connect(uuid) as client:
+        first = tools.hear(client)
+        client.send('{"op":"subscribe","topics":["tick:BTC/USDT"],"id":1}')
+        tools.hear(client, "tick")
+        if death == signal.SIGKILL:
+            time.sleep(0.5)  # what is written behind is written by then
+        engine.stop(death)
+    engine.start()
+    with engine.connect(uuid) as client:
+        welcome = tools.hear(client)
+        assert (welcome["topics"], welcome["client"]) == (["tick:BTC/USDT"], uuid)
+        assert welcome["epoch"] != first["epoch"]
+        assert tools.hear(client, "tick")["seq"] <= 3  # an epoch of its own
+    assert engine.public("GET", f"/v1/clients/{forgotten}").status_code == 404
+
+
+def test_reboot(engine: Any, tools: Any) -> None:
+    engine.start()
+    uuid, before = engine.register(), engine.process.pid
+    with engine.connect(uuid) as client:
+        epoch = tools.hear(client)["epoch"]
+        client.send('{"op":"subscribe","topics":["tick"]}')
+        tools.hear(client, "tick")
+        answer = engine.admin("POST", "/v1/reboot")
+        assert (answer.status_code, answer.json()) == (202, {"epoch": epoch})
+        goodbye, code = last_words(client, tools)
+    assert (goodbye["code"], code) == ("engine_restarting", 1012)
+    assert goodbye["reconnect_in_ms"] > 0
+    engine.await_ready()
+    assert engine.process.pid == before
+    with engine.connect(uuid) as client:
+        welcome = tools.hear(client)
+        assert welcome["topics"] == ["tick"]
+        assert welcome["epoch"] != epoch
+        tools.hear(client, "tick")
+    assert engine.stop() == 0
+
+
+def refused(engine: Any) -> tuple[int, str]:
+    """Exit code and the one line that the log says about it."""
+    code = engine.launch().wait(15)
+    assert engine.process.stdout.read() == b""
+    lines = [json.loads(line) for line in engine.log_text().splitlines()]
+    assert [line["level"] for line in lines] == ["error"], lines
+    assert lines[0]["exit_code"] == code
+    assert "exception" not in lines[0]
+    event: str = lines[0]["event"]
+    return code, event
+
+
+@pytest.mark.parametrize("which", ["public", "stream", "admin"])
+def test_a_port_in_use(engine: Any, which: str, tools: Any) -> None:
+    engine.config["assets"]["tick"]["start"] = "always"
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        engine.config["listen"][which] = address
+        code, said = refused(engine)
+    assert code == 69
+    assert said.startswith(f"listen.{which}: cannot listen on {address}: Address already in use")
+    assert tools.processes(engine.scripts["ticker"]) == []
+
+
+def test_a_wrong_configuration(engine: Any) -> None:
+    engine.config["mode"] = "production"
+    code, said = refused(engine)
+    assert code == 78
+    assert said.startswith("assets.tick.origin: ")
+    engine.config = {"assets": {}, "asets": {}}
+    code, said = refused(engine)
+    assert (code, said.startswith("asets: ")) == (78, True), said
+    engine.path = engine.directory / "nowhere" / "config.yaml"
+    engine.configure = lambda: None
+    code, said = refused(engine)
+    assert (code, "no such file" in said) == (78, True)
+
+
+def test_the_admin_side_is_not_open_to_the_network(engine: Any) -> None:
+    engine.config["listen"]["admin"] = "0.0.0.0:0"
+    code, said = refused(engine)
+    assert code == 78
+    assert said.startswith("listen.admin: 0.0.0.0:0 is not on loopback")
+    assert "FINSTREAM_ADMIN_TOKEN" in said
+
+    engine.environment["FINSTREAM_ADMIN_TOKEN"] = "open sesame"
+    engine.start()
+    engine.ready["admin"] = engine.ready["admin"].replace("0.0.0.0", "127.0.0.1")
+    for headers in ({}, {"Authorization": "Bearer open"}):
+        for method, path in (("POST", "/v1/reboot"), ("GET", "/openapi.json"), ("GET", "/nowhere")):
+            answer = engine.admin(method, path, headers=headers)
+            assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+            assert answer.json()["type"] == "urn:finstream:problem:unauthorized"
+    right = {"Authorization": "Bearer open sesame"}
+    assert engine.admin("PUT", "/v1/logs/level", json={"level": "info"}, headers=right).status_code == 200
+    assert engine.public("GET", "/v1/assets").status_code == 200
+
+
+def test_nobody_needs_to_read_its_log(engine: Any, tools: Any) -> None:
+    engine.config["assets"]["garbage"] = engine.asset("garbage", start="always")
+    engine.config["logs"] = {"level": "debug"}
+    with full_pipe() as stderr:
+        engine.launch(stderr=stderr)
+        engine.await_ready()
+        began = time.monotonic()
+        for _ in range(20):
+            engine.register()
+        with engine.connect(engine.register()) as client:
+            client.send('{"op":"subscribe","topics":["tick"]}')
+            tools.hear(client, "tick")
+        assert time.monotonic() - began < 5
+        assert engine.stop() == 0
+
+
+@contextmanager
+def full_pipe() -> Iterator[int]:
+    """The writing end of a pipe into which nothing fits any more."""
+    reading, writing = os.pipe()
+    try:
+        os.set_blocking(writing, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(writing, b"x" * 4096)
+        os.set_blocking(writing, True)
+        yield writing
+    finally:
+        os.close(reading)
+        os.close(writing)

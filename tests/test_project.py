@@ -1,0 +1,31 @@
+"""The project's own files agree with each other."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from finstream import _fastpath
+from finstream.vocabulary.reasons import REJECTIONS
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+FOLDERS = {"finstream": "finstream", "finstream_ingestors": "ingestors", "finstream_sinks": "sinks"}
+
+
+def test_every_package_is_in_the_wheel() -> None:
+    found = {
+        ".".join([package, *path.parent.relative_to(ROOT / folder).parts])
+        for package, folder in FOLDERS.items()
+        for path in (ROOT / folder).rglob("__init__.py")
+    }
+    assert found <= set(PROJECT["tool"]["setuptools"]["packages"])
+
+
+def test_every_native_part_makes_the_extension_stale() -> None:
+    (extension,) = PROJECT["tool"]["setuptools"]["ext-modules"]
+    assert set(extension["depends"]) == {str(path.relative_to(ROOT)) for path in (ROOT / "finstream").glob("*.pxd")}
+
+
+def test_the_pump_counts_by_the_reasons_that_are_documented() -> None:
+    assert list(REJECTIONS) == list(_fastpath.REJECTIONS)
