@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import msgspec
 
 from bench.histogram import Histogram
 from bench.processes import Program, TrialFailed
 
-__all__ = ["Endpoint", "LoadClient", "Receipt"]
+__all__ = ["Connected", "Endpoint", "LoadClient", "Receipt"]
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,13 +22,22 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """One for all connections, or one for each."""
     hello: tuple[str, ...] = ()
     """Text messages that each connection sends after the handshake."""
+    own_hellos: tuple[str, ...] = ()
+    """One for each connection, sent after those of all."""
     ready_text: str | None = None
     """A connection is ready once a message holds this; None: after the handshake."""
+    protocol: Literal["plain", "nats", "mqtt"] = "plain"
+    """What is spoken inside WebSocket messages; brokers have their own way of becoming ready."""
+    subprotocol: str | None = None
+    """What the handshake asks for."""
     index_member: str = "trade_id"
     """The member that carries the producer's running index."""
     stamp_member: str = "ts"
     """The member that carries the producer's stamp."""
     stamp_unit_ns: int = 1
+    symbols: int = 0
+    """Of so many symbols, which the producer takes in turn, each connection gets ``symbols_each`` (0: all)."""
+    symbols_each: int = 0
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -55,6 +64,10 @@ class Receipt(msgspec.Struct, frozen=True):
     most: int
     next: int
     """The smallest index that some connection still waits for."""
+    next_most: int
+    """The greatest such index."""
+    strange: int
+    """Indexes of symbols that the connection did not ask for."""
     missing: int
     """Indexes that were jumped over, over all connections."""
     repeated: int
@@ -68,18 +81,27 @@ class Receipt(msgspec.Struct, frozen=True):
     """Latency from the producer's stamp, taken just before its write."""
     due: Histogram
     """Latency from the moment the schedule set for the tick."""
+    marked: Histogram
+    """Latency from the stamp of what was received while :meth:`LoadClient.mark` was on."""
 
-    def complete(self, last: int) -> bool:
-        """Whether every connection received every tick up to ``last``, once and in order."""
-        whole = self.ready == self.connections and self.next == last + 1 and self.least == self.most
-        return whole and not (self.closed or self.missing or self.repeated or self.illegal)
+    def complete(self, last: int, *, symbols: int = 0) -> bool:
+        """Whether every connection received every tick up to ``last`` that it asked for, once and in order."""
+        arrived = last < self.next <= self.next_most <= last + (symbols or 1)
+        faults = self.closed or self.missing or self.repeated or self.strange or self.illegal
+        return arrived and self.ready == self.connections and not faults
 
 
-class _Connected(msgspec.Struct):
+class Connected(msgspec.Struct, frozen=True):
+    """How connecting went."""
+
     connected: int
     failed: int
     elapsed_ns: int
     reason: str
+    ready_after: Histogram
+    """When each connection was ready, from the first dial on."""
+    answered_after: Histogram
+    """When each connection was ready, from its own hello on."""
 
 
 class LoadClient:
@@ -98,8 +120,18 @@ class LoadClient:
         directory: Path,
         cpu: int | None = None,
         timeout_s: float = 40.0,
+        at_once: int = 100,
+        ready_at_tick: bool = False,
+        name: str = "load-client",
     ) -> None:
-        options = {
+        """``at_once``: how many connections may be on their way at the same time. ``ready_at_tick``: a connection is
+        ready when it has received a tick. ``name``: of its files, if there are several clients."""
+        options: dict[str, object] = {
+            "--at-once": at_once,
+            "--protocol": endpoint.protocol,
+            "--symbols": endpoint.symbols,
+            "--symbols-each": endpoint.symbols_each,
+            "--ready-at-tick": int(ready_at_tick),
             "--port": endpoint.port,
             "--connections": connections,
             "--index-member": endpoint.index_member,
@@ -111,25 +143,33 @@ class LoadClient:
         if len(endpoint.paths) == 1:
             command += ["--path", endpoint.paths[0]]
         else:
-            file = directory / "paths"
-            file.write_text("".join(f"{path}\n" for path in endpoint.paths))
-            command += ["--paths", str(file)]
+            command += ["--paths", _file_of(endpoint.paths, directory / f"{name}-paths")]
+        if endpoint.own_hellos:
+            command += ["--own-hellos", _file_of(endpoint.own_hellos, directory / f"{name}-hellos")]
+        if endpoint.subprotocol is not None:
+            command += ["--subprotocol", endpoint.subprotocol]
         for text in endpoint.hello:
             command += ["--hello", text]
         if endpoint.ready_text is not None:
             command += ["--ready-text", endpoint.ready_text]
         if cpu is not None:
             command += ["--cpu", str(cpu)]
-        self._program = Program(command, directory=directory, name="load-client", stdin=subprocess.PIPE)
+        self._timeout_s = timeout_s
+        self._connections = connections
+        self._program = Program(command, directory=directory, name=name, stdin=subprocess.PIPE)
         try:
-            self.connected = msgspec.json.decode(self._program.lines.read(timeout_s + 5), type=_Connected)
-            if self.connected.failed:
-                raise TrialFailed(
-                    f"{self.connected.failed} of {connections} connections could not be made: {self.connected.reason}"
-                )
+            self.connected = self._connected()
         except BaseException:
             self.close()
             raise
+
+    def _connected(self) -> Connected:
+        connected = msgspec.json.decode(self._program.lines.read(self._timeout_s + 5), type=Connected)
+        if connected.failed:
+            raise TrialFailed(
+                f"{connected.failed} of {self._connections} connections could not be made: {connected.reason}"
+            )
+        return connected
 
     @property
     def pid(self) -> int:
@@ -151,6 +191,21 @@ class LoadClient:
         self._program.write_line(f"finish {last} {round(still_s * 1000)} {round(limit_s * 1000)}")
         return msgspec.json.decode(self._program.lines.read(limit_s + 10), type=Receipt)
 
+    def mark(self, on: bool) -> None:
+        """From now on keep latencies as :attr:`Receipt.marked` too, or no longer."""
+        self._program.write_line(f"mark {int(on)}")
+        self._program.lines.read(5.0)
+
+    def stall(self) -> None:
+        """Read nothing more."""
+        self._program.write_line("stall")
+        self._program.lines.read(5.0)
+
+    def redial(self) -> Connected:
+        """Cut all connections and make them again, without saying hello: the server is to remember them."""
+        self._program.write_line("redial")
+        return self._connected()
+
     def report(self) -> Receipt:
         """What came so far."""
         self._program.write_line("report")
@@ -164,3 +219,8 @@ class LoadClient:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
+
+
+def _file_of(lines: tuple[str, ...], file: Path) -> str:
+    file.write_text("".join(f"{line}\n" for line in lines))
+    return str(file)

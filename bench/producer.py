@@ -82,8 +82,16 @@ class Producer:
         Raises:
           TrialFailed: it died, or it was held up for good.
         """
+        self.start(rate, seconds, start_ns)
+        return self.finish(seconds)
+
+    def start(self, rate: float, seconds: float, start_ns: int) -> None:
+        """The first half of :meth:`run`: does not wait."""
         with contextlib.suppress(OSError):  # that it is gone is told by the answer that does not come
             self._socket.sendall(f"start {rate!r} {seconds!r} {start_ns}\n".encode())
+
+    def finish(self, seconds: float) -> Production:
+        """The second half of :meth:`run`."""
         production = msgspec.json.decode(self._lines.read(seconds * 1.5 + 10), type=Production)
         self.next_index = production.first + production.sent
         return production

@@ -20,6 +20,8 @@ _SOURCES = {
     "histogram_check": ("histogram_check.c",),
     "floor": ("floor.c",),
 }
+_ALL_OUT = {"floor": ("-O3", "-march=native")}
+"""It is to be as fast as this machine can be."""
 _FLAGS = ("-O2", "-std=gnu11", "-Wall", "-Wextra", "-Wconversion", "-Wno-sign-conversion")
 
 
@@ -64,6 +66,7 @@ def build_tools(into: Path = BUILD, *, extra_flags: tuple[str, ...] = ()) -> Too
             command = [
                 _compiler(),
                 *_FLAGS,
+                *_ALL_OUT.get(name, ()),
                 *extra_flags,
                 *(str(LOAD / source) for source in sources),
                 "-o",

@@ -12,13 +12,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from bench.load_client import LoadClient, Receipt
+from bench.load_client import Endpoint, LoadClient, Receipt
 from bench.processes import cpu_ns, machine_busy_s, memory_kib, process_tree
 from bench.producer import Producer, Production
-from bench.systems.base import RunningSystem, StreamingSystem
+from bench.systems.base import RunningSystem, StreamingSystem, SymbolSystem
 from bench.toolchain import Tools
 
 __all__ = ["Session", "Trial", "Workbench", "usual_load_cpu"]
@@ -44,11 +45,13 @@ class Trial(msgspec.Struct, frozen=True):
     wall_s: float
     memory_kib: int
     """Proportional set size of the system's processes at the end."""
+    symbols: int = 0
+    """Of how many symbols the ticks were, when subscribers asked for some only."""
 
     @property
     def complete(self) -> bool:
-        """Every tick that was sent reached every subscriber, once and in order."""
-        return self.receipt.complete(self.production.last)
+        """Every tick that was sent reached every subscriber that asked for it, once and in order."""
+        return self.receipt.complete(self.production.last, symbols=self.symbols)
 
     @property
     def loss(self) -> str | None:
@@ -56,7 +59,8 @@ class Trial(msgspec.Struct, frozen=True):
         if self.complete:
             return None
         receipt, sent = self.receipt, self.production.sent
-        told = f"{receipt.messages} of {sent * self.subscribers} delivered"
+        told = f"{receipt.messages} delivered" if self.symbols else f"{receipt.messages} of {sent * self.subscribers} delivered"
+        told += f", {receipt.strange} not asked for" if receipt.strange else ""
         told += f", {receipt.missing} jumped over" if receipt.missing else ""
         told += f", {receipt.repeated} repeated" if receipt.repeated else ""
         return told + (f", {receipt.closed} closed ({receipt.reason})" if receipt.closed else "")
@@ -90,21 +94,54 @@ class Trial(msgspec.Struct, frozen=True):
 class Session:
     """A running system with connected subscribers; made by :meth:`Workbench.session`."""
 
-    def __init__(self, system: RunningSystem, producer: Producer, client: LoadClient, subscribers: int) -> None:
-        self._system = system
+    def __init__(
+        self,
+        system: RunningSystem,
+        producer: Producer,
+        connect: Callable[..., LoadClient],
+        subscribers: int,
+        symbols: int,
+    ) -> None:
+        self.system = system
         self._producer = producer
-        self._client = client
+        self._connect = connect
+        self._symbols = symbols
         self.subscribers = subscribers
+        self.idle_memory_kib = self.memory_kib()
+        """Of the system before its first subscriber came."""
+        self.client = connect(subscribers)
+        self._others = 0
 
-    def trial(self, rate: float, seconds: float, *, sample_every: int = 1) -> Trial:
-        """Raises TrialFailed when a process died or gave no answer; a loss is no error here but told in the result."""
+    def memory_kib(self) -> int:
+        """Proportional set size of the system's processes now."""
+        return memory_kib(self._pids())
+
+    @contextlib.contextmanager
+    def others(self, subscribers: int, *, at_once: int = 100, ready_at_tick: bool = False) -> Iterator[LoadClient]:
+        """More subscribers beside those that are measured, in a process of their own. Raises TrialFailed."""
+        self._others += 1
+        with self._connect(
+            subscribers, at_once=at_once, ready_at_tick=ready_at_tick, name=f"others-{self._others}"
+        ) as client:
+            yield client
+
+    def trial(
+        self, rate: float, seconds: float, *, sample_every: int = 1, meanwhile: Callable[[], None] | None = None
+    ) -> Trial:
+        """Raises TrialFailed when a process died or gave no answer; a loss is no error here but told in the result.
+
+        ``meanwhile`` is called while the producer works.
+        """
         pids = self._pids()
         busy, wall = machine_busy_s(), time.monotonic()
         own, system, producer = time.process_time(), cpu_ns(pids), cpu_ns([self._producer.pid])
         start_ns = time.time_ns() + _LEAD_NS
-        self._client.begin(self._producer.next_index, start_ns, rate, sample_every)
-        production = self._producer.run(rate, seconds, start_ns)
-        receipt = self._client.finish(production.last)
+        self.client.begin(self._producer.next_index, start_ns, rate, sample_every)
+        self._producer.start(rate, seconds, start_ns)
+        if meanwhile is not None:
+            meanwhile()
+        production = self._producer.finish(seconds)
+        receipt = self.client.finish(production.last)
         system_s = (cpu_ns(pids) - system) / 1e9
         producer_s = (cpu_ns([self._producer.pid]) - producer) / 1e9
         wall_s = time.monotonic() - wall
@@ -120,10 +157,11 @@ class Session:
             foreign_cores=max(0.0, machine_busy_s() - busy - ours) / wall_s,
             wall_s=wall_s,
             memory_kib=memory_kib(pids),
+            symbols=self._symbols,
         )
 
     def _pids(self) -> list[int]:
-        return [pid for pid in process_tree(self._system.pids) if pid != self._producer.pid]
+        return [pid for pid in process_tree(self.system.pids) if pid != self._producer.pid]
 
 
 class Workbench:
@@ -150,8 +188,12 @@ class Workbench:
         yield lambda: max(0.0, machine_busy_s() - busy - (time.process_time() - own)) / (time.monotonic() - wall)
 
     @contextlib.contextmanager
-    def session(self, system: StreamingSystem, subscribers: int) -> Iterator[Session]:
+    def session(
+        self, system: StreamingSystem, subscribers: int, *, symbols: int = 0, symbols_each: int = 0
+    ) -> Iterator[Session]:
         """Start the system, have it fed by a producer and connect the subscribers; end all of it afterwards.
+
+        ``symbols``: so many, of which each subscriber takes ``symbols_each`` (a :class:`SymbolSystem` only).
 
         Raises:
           TrialFailed: one of them did not come up.
@@ -162,17 +204,35 @@ class Workbench:
             command = [str(self._tools.producer), "--control", str(control)]
             if self.load_cpu is not None:
                 command += ["--cpu", str(self.load_cpu)]
+            if symbols:
+                command += ["--symbols", str(symbols)]
             running = stack.enter_context(system.running(directory, command))
             producer = stack.enter_context(Producer(control))
-            client = LoadClient(
-                self._tools.load_client,
-                running.endpoint(subscribers),
-                subscribers,
-                directory=directory,
-                cpu=self.load_cpu,
-            )
-            stack.enter_context(client)
-            yield Session(running, producer, client, subscribers)
+
+            def connect(count: int, **options: Any) -> LoadClient:
+                endpoint = running.endpoint(count)
+                if symbols:
+                    assert isinstance(system, SymbolSystem)
+                    endpoint = system.selective(endpoint, count, symbols, symbols_each)
+                return LoadClient(
+                    self._tools.load_client, endpoint, count, directory=directory, cpu=self.load_cpu, **options
+                )
+
+            session = Session(running, producer, connect, subscribers, symbols)
+            stack.enter_context(session.client)
+            yield session
+
+    @contextlib.contextmanager
+    def folder(self) -> Iterator[Path]:
+        """An empty folder for a measurement that starts its own processes."""
+        with tempfile.TemporaryDirectory(prefix="run-", dir=self._directory) as directory:
+            yield Path(directory)
+
+    def connect(self, endpoint: Endpoint, connections: int, directory: Path, **options: Any) -> LoadClient:
+        """The load client alone, for such a measurement."""
+        return LoadClient(
+            self._tools.load_client, endpoint, connections, directory=directory, cpu=self.load_cpu, **options
+        )
 
 
 def usual_load_cpu() -> int | None:

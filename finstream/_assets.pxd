@@ -53,8 +53,10 @@ cdef struct Asset:
     int outbox_count
     int outbox_room
     int line_outboxes               # with any topic of it and framing by lines
+    int subscribers                 # outboxes with any topic of it
     Symbol** buckets
     int bucket_count
+    Symbol** symbols                # in the order of their first appearance; as much room as there are buckets
     int symbol_count
     # The messages of this batch that are not handed to the whole-asset outboxes yet:
     int64_t run_start
@@ -126,26 +128,40 @@ cdef inline Symbol* find_symbol(Asset* asset, text name, int length, bint create
     memcpy(symbol.name, name, length)
     symbol.next = asset.buckets[hash & <uint32_t> (asset.bucket_count - 1)]
     asset.buckets[hash & <uint32_t> (asset.bucket_count - 1)] = symbol
+    asset.symbols[asset.symbol_count] = symbol
     asset.symbol_count += 1
     return symbol
 
 
 cdef inline bint grow_symbols(Asset* asset) noexcept nogil:
     cdef int count = asset.bucket_count * 2 if asset.bucket_count else 16, i
-    cdef Symbol** buckets = <Symbol**> calloc(count, sizeof(Symbol*))
+    cdef Symbol** buckets
+    cdef Symbol** symbols = <Symbol**> realloc(asset.symbols, count * sizeof(Symbol*))
     cdef Symbol* symbol
+    if symbols == NULL:
+        return False
+    asset.symbols = symbols
+    buckets = <Symbol**> calloc(count, sizeof(Symbol*))
     if buckets == NULL:
         return False
-    for i in range(asset.bucket_count):
-        while asset.buckets[i] != NULL:
-            symbol = asset.buckets[i]
-            asset.buckets[i] = symbol.next
-            symbol.next = buckets[symbol.hash & <uint32_t> (count - 1)]
-            buckets[symbol.hash & <uint32_t> (count - 1)] = symbol
+    for i in range(asset.symbol_count):
+        symbol = symbols[i]
+        symbol.next = buckets[symbol.hash & <uint32_t> (count - 1)]
+        buckets[symbol.hash & <uint32_t> (count - 1)] = symbol
     free(asset.buckets)
     asset.buckets = buckets
     asset.bucket_count = count
     return True
+
+
+cdef inline bint subscribes(Outbox* outbox, Asset* asset) noexcept nogil:
+    """Whether it has any topic of the asset."""
+    cdef Subscription* list = <Subscription*> outbox.subscriptions
+    cdef int i
+    for i in range(outbox.subscription_count):
+        if list[i].asset == asset:
+            return True
+    return False
 
 
 cdef inline int find_subscription(Outbox* outbox, Asset* asset, Symbol* symbol) noexcept nogil:
@@ -196,6 +212,7 @@ cdef inline bint start_subscription(Outbox* outbox, Asset* asset, Symbol* symbol
     list[i].active = False
     if not hidden and not activate(outbox, &list[i]):
         return False
+    asset.subscribers += not subscribes(outbox, asset)
     outbox.subscription_count += 1
     asset.line_outboxes += outbox.lines
     if symbol == NULL:  # from now on the whole asset's run brings the symbols, too
@@ -214,6 +231,7 @@ cdef inline void end_subscription(Outbox* outbox, int index) noexcept nogil:
     asset.line_outboxes -= outbox.lines
     outbox.subscription_count -= 1
     list[index] = list[outbox.subscription_count]
+    asset.subscribers -= not subscribes(outbox, asset)
     if whole:
         for i in range(outbox.subscription_count):
             if list[i].asset == asset:
@@ -221,9 +239,5 @@ cdef inline void end_subscription(Outbox* outbox, int index) noexcept nogil:
 
 
 cdef inline void drop_subscriptions(Outbox* outbox) noexcept nogil:
-    cdef Subscription* list = <Subscription*> outbox.subscriptions
-    cdef int i
-    for i in range(outbox.subscription_count):
-        deactivate(outbox, &list[i])
-        list[i].asset.line_outboxes -= outbox.lines
-    outbox.subscription_count = 0
+    while outbox.subscription_count:
+        end_subscription(outbox, outbox.subscription_count - 1)

@@ -90,6 +90,7 @@ cdef enum:
     EVENTS_AT_ONCE = 256            # of epoll
     SAMPLE_BYTES = 1024             # kept of a line that is too long
     CHUNKS_AT_ONCE = 64             # sent in one system call
+    SYMBOLS_AT_ONCE = 512           # copied for a snapshot while the pump waits
     BLOCK = 4096                    # what stdio buffers are multiples of
     BLOCK_READS = 8                 # so many in a row, cut in mid-line, are no accident
     BLOCK_PERIOD = 100000000        # ns; faster than that, buffering costs no latency worth a word
@@ -210,7 +211,6 @@ cdef class NativePump:
     def __dealloc__(self):
         cdef int i, j
         cdef Asset* asset
-        cdef Symbol* symbol
         for i in range(self.outbox_slots):
             if self.outboxes[i] != NULL:
                 self.free_outbox(self.outboxes[i])
@@ -220,12 +220,10 @@ cdef class NativePump:
                 free(self.sources[i])
         for i in range(self.asset_count):
             asset = self.assets[i]
-            for j in range(asset.bucket_count):
-                while asset.buckets[j] != NULL:
-                    symbol = asset.buckets[j]
-                    asset.buckets[j] = symbol.next
-                    free(symbol.outboxes)
-                    free(symbol)
+            for j in range(asset.symbol_count):
+                free(asset.symbols[j].outboxes)
+                free(asset.symbols[j])
+            free(asset.symbols)
             free(asset.buckets)
             free(asset.outboxes)
             free(asset)
@@ -343,7 +341,7 @@ cdef class NativePump:
         source.asset.bytes += n
         if unlikely(n % BLOCK == 0 or source.block_reads):
             self.notice_blocks(source, n, start[n - 1] != 0x0a)
-        if unlikely(n >= source.capacity - source.capacity // 8 or n == READ_BYTES):
+        if unlikely(n >= source.capacity // 2 or n == READ_BYTES):
             self.notice_pressure(source, n)
         else:
             source.full_since = 0
@@ -461,10 +459,13 @@ cdef class NativePump:
                 event.number = n
 
     cdef void notice_pressure(self, Source* source, ssize_t n) noexcept nogil:
-        """What we took and what is there again already: if that fills the pipe, its writer waits for us."""
+        """What we took and what is there again already: if that fills the pipe, its writer waits for us.
+
+        A pipe is full when its pages are; short writes fill them badly, but always by more than half.
+        """
         cdef int64_t now
         cdef Event* event
-        if n + waiting_bytes(source.fd) < source.capacity - source.capacity // 8:
+        if n + waiting_bytes(source.fd) < source.capacity // 2:
             source.full_since = 0
             return
         now = now_ns(CLOCK_MONOTONIC)
@@ -1016,22 +1017,17 @@ cdef class NativePump:
 
     cdef int broadcast_to(self, Asset* asset, uint8_t* payload, int64_t length, int header) noexcept nogil:
         cdef Outbox* outbox
-        cdef Subscription* list
-        cdef int i, j, reached = 0
-        if asset == NULL:
+        cdef int i, reached = 0
+        if asset == NULL or asset.subscribers == 0:
             return 0
         for i in range(self.outbox_slots):
             outbox = self.outboxes[i]
-            if outbox == NULL or outbox.closed:
+            if outbox == NULL or outbox.closed or not subscribes(outbox, asset):
                 continue
-            list = <Subscription*> outbox.subscriptions
-            for j in range(outbox.subscription_count):
-                if list[j].asset == asset:
-                    if outbox.lines:
-                        reached += self.push_bytes(outbox, payload, length + 1, False)
-                    else:
-                        reached += self.push_bytes(outbox, payload - header, length + header, False)
-                    break
+            if outbox.lines:
+                reached += self.push_bytes(outbox, payload, length + 1, False)
+            else:
+                reached += self.push_bytes(outbox, payload - header, length + header, False)
         return reached
 
     # --- snapshots ------------------------------------------------------------------------------------------------------
@@ -1076,36 +1072,20 @@ cdef class NativePump:
     def asset_statistics(self, int id):
         cdef Asset* asset
         cdef Asset copy
-        cdef int subscribers = 0
         self.acquire()
         asset = self.find_asset(id)
         if asset != NULL:
             copy = asset[0]
-            subscribers = self.count_subscribers(asset)
         self.release()
         if asset == NULL:
             raise KeyError(f"no asset {id}")
         return (
             copy.name[:copy.name_length].decode(), copy.seq, copy.ticks, copy.opaque, copy.heartbeats, copy.statuses, copy.lines,
-            copy.bytes, copy.reads, [copy.rejected[i] for i in range(<int> REASONS)], copy.last, subscribers, copy.symbol_count,
+            copy.bytes, copy.reads, [copy.rejected[i] for i in range(<int> REASONS)], copy.last, copy.subscribers, copy.symbol_count,
         )
-
-    cdef int count_subscribers(self, Asset* asset) noexcept nogil:
-        cdef Subscription* list
-        cdef int i, j, count = 0
-        for i in range(self.outbox_slots):
-            if self.outboxes[i] == NULL:
-                continue
-            list = <Subscription*> self.outboxes[i].subscriptions
-            for j in range(self.outboxes[i].subscription_count):
-                if list[j].asset == asset:
-                    count += 1
-                    break
-        return count
 
     def symbol_statistics(self, int id):
         cdef Asset* asset
-        cdef Symbol* symbol
         cdef Symbol* copies
         cdef int i, count = 0, room
         self.acquire()
@@ -1117,22 +1097,34 @@ cdef class NativePump:
         copies = <Symbol*> malloc((room + 1) * sizeof(Symbol))
         if copies == NULL:
             raise MemoryError
-        self.acquire()
-        for i in range(asset.bucket_count):
-            symbol = asset.buckets[i]
-            while symbol != NULL and count < room:
-                copies[count] = symbol[0]
-                count += 1
-                symbol = symbol.next
-        self.release()
+        while count < room:  # symbols are never freed nor moved; a few at a time, for ticks are waiting
+            self.acquire()
+            for i in range(count, min(count + SYMBOLS_AT_ONCE, room)):
+                copies[i] = asset.symbols[i][0]
+            self.release()
+            count = min(count + SYMBOLS_AT_ONCE, room)
         try:
-            return [
-                (copies[i].name[:copies[i].length].decode(), copies[i].ticks, copies[i].lag, copies[i].smoothed, copies[i].last,
-                 copies[i].outbox_count)
-                for i in range(count)
-            ]
+            return [symbol_tuple(&copies[i]) for i in range(room)]
         finally:
             free(copies)
+
+    def one_symbol(self, int id, bytes symbol):
+        cdef uint8_t[MAX_SYMBOL] name
+        cdef int length = <int> len(symbol)
+        cdef Asset* asset
+        cdef Symbol* found = NULL
+        cdef Symbol copy
+        if not is_symbol(<text> PyBytes_AS_STRING(symbol), length):
+            return None
+        memcpy(name, PyBytes_AS_STRING(symbol), length)
+        self.acquire()
+        asset = self.find_asset(id)
+        if asset != NULL:
+            found = find_symbol(asset, name, length, False)
+        if found != NULL:
+            copy = found[0]
+        self.release()
+        return None if found == NULL else symbol_tuple(&copy)
 
     def arena_order(self, int64_t now=0):
         """The ranking as of ``now`` (ns since the epoch; 0: this moment)."""
@@ -1199,6 +1191,10 @@ cdef class NativePump:
         outboxes = self.outbox_count
         self.release()
         return batches, lines, sends, partial, delivered, sources, outboxes, dropped
+
+
+cdef tuple symbol_tuple(const Symbol* s):
+    return s.name[:s.length].decode(), s.ticks, s.lag, s.smoothed, s.last, s.outbox_count
 
 
 cdef tuple account_tuple(const Account* a):

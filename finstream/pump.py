@@ -384,6 +384,11 @@ class Pump:
         """At most the first 65,536 symbols that the asset named or that were subscribed."""
         return [SymbolStatistics(*values) for values in self._native.symbol_statistics(asset)]
 
+    def symbol(self, asset: int, symbol: str) -> SymbolStatistics | None:
+        """One symbol of an asset; None if nobody has named it yet."""
+        values = self._native.one_symbol(asset, symbol.encode())
+        return None if values is None else SymbolStatistics(*values)
+
     def arena(self) -> list[ArenaEntry]:
         """The pricing assets that are not retired, best first."""
         return [ArenaEntry(*values) for values in self._native.arena()]

@@ -30,7 +30,7 @@ struct client {
 };
 static struct client clients[MOST_CLIENTS];  // by descriptor
 static int live[MOST_CLIENTS], living, epoll;
-static char in[READ_BYTES * 2], out[READ_BYTES * 2 / SHORTEST_LINE * FLOOR_MESSAGE_MAX_BYTES];
+static char in[READ_BYTES * 2 + FLOOR_BEYOND], out[READ_BYTES * 2 / SHORTEST_LINE * FLOOR_MESSAGE_MAX_BYTES];
 static struct source source;
 
 static void watch(int fd, int operation, uint32_t events) {
@@ -158,6 +158,7 @@ static int measure(const char *file, long repeat) {
   if (!f) return perror(file), 66;
   ssize_t size = getdelim(&text, &room, EOF, f);
   if (size <= 0) return 66;
+  text = realloc(text, (size_t)size + FLOOR_BEYOND);
   int64_t began = clock_ns(CLOCK_THREAD_CPUTIME_ID);
   while (repeat-- > 0) {
     int64_t received_ns = now_ns();

@@ -21,6 +21,8 @@ struct source {
   uint64_t seq, ticks, refused;
   int64_t smoothed_lag_ns;
 };
+// Copies have a fixed size, which costs less than the right one: so many bytes beyond the lines can be read, and beyond messages written.
+enum { FLOOR_BEYOND = 64 };
 enum { FLOOR_PAST_DAYS = 7, FLOOR_FUTURE_S = 60, FLOOR_MESSAGE_MAX_BYTES = 512 };
 
 static inline const char *floor_member(const char *p, const char *name, size_t n) { return p && !memcmp(p, name, n) ? p + n : NULL; }
@@ -78,30 +80,34 @@ static inline char *floor_write_integer(char *to, uint64_t value) {
   static const char PAIRS[] =
       "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849"
       "5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
-  char digits[20], *p = digits + sizeof digits;
+  char digits[20 + FLOOR_BEYOND], *p = digits + 20;
   for (; value >= 100; value /= 100) memcpy(p -= 2, PAIRS + value % 100 * 2, 2);
   if (value >= 10) memcpy(p -= 2, PAIRS + value * 2, 2);
   else *--p = (char)('0' + value);
-  size_t n = (size_t)(digits + sizeof digits - p);
-  memcpy(to, p, n);
-  return to + n;
+  memcpy(to, p, 20);
+  return to + (digits + 20 - p);
 }
 
 static inline char *floor_write_decimal(char *to, struct decimal d) {
-  char digits[40];
+  char digits[40 + FLOOR_BEYOND];
   memset(digits, '0', 20);
   char *end = floor_write_integer(digits + 20, d.mantissa);
   size_t n = (size_t)(end - digits) - 20;
   if (n <= (size_t)d.scale) n = (size_t)d.scale + 1;  // leading zeros
   size_t whole = n - (size_t)d.scale;
-  memcpy(to, end - n, whole);
+  memcpy(to, end - n, 20);
   to += whole;
   if (d.scale) {
     *to++ = '.';
-    memcpy(to, end - d.scale, (size_t)d.scale);
+    memcpy(to, end - d.scale, 20);
     to += d.scale;
   }
   return to;
+}
+
+static inline char *floor_write_text(char *to, const struct text *t) {
+  memcpy(to, t->at, FLOOR_BEYOND);
+  return to + t->length;
 }
 
 #define FLOOR_WRITE(to, literal) (memcpy(to, literal, sizeof(literal) - 1), (to) += sizeof(literal) - 1)
@@ -110,7 +116,7 @@ static inline char *floor_encode(char *to, const struct tick *t, uint64_t seq, i
   FLOOR_WRITE(to, "{\"type\":\"tick\",\"asset\":\"bench\",\"seq\":");
   to = floor_write_integer(to, seq);
   FLOOR_WRITE(to, ",\"symbol\":\"");
-  to = (char *)mempcpy(to, t->symbol.at, t->symbol.length);
+  to = floor_write_text(to, &t->symbol);
   FLOOR_WRITE(to, "\",\"exchange\":\"bench\",\"price\":\"");
   to = floor_write_decimal(to, t->price);
   FLOOR_WRITE(to, "\",\"volume\":\"");
@@ -120,7 +126,7 @@ static inline char *floor_encode(char *to, const struct tick *t, uint64_t seq, i
   FLOOR_WRITE(to, "\",\"ask_price\":\"");
   to = floor_write_decimal(to, t->ask);
   FLOOR_WRITE(to, "\",\"trade_id\":\"");
-  to = (char *)mempcpy(to, t->trade_id.at, t->trade_id.length);
+  to = floor_write_text(to, &t->trade_id);
   FLOOR_WRITE(to, "\",\"ts_event\":");
   to = floor_write_integer(to, (uint64_t)t->stamp_ns / 1000);
   FLOOR_WRITE(to, ",\"ts_recv\":");

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import select
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -133,4 +134,7 @@ def _write_all(data: bytes) -> None:
     descriptor = sys.stdout.fileno()
     view = memoryview(data)
     while view:
-        view = view[os.write(descriptor, view) :]
+        try:
+            view = view[os.write(descriptor, view) :]
+        except BlockingIOError:  # somebody who shares our terminal or pipe has made it non-blocking
+            select.select([], [descriptor], [])

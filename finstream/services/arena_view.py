@@ -45,13 +45,12 @@ def overall(pump: Pump) -> list[ArenaPlace]:
 def per_symbol(pump: Pump, symbol: str, *, now_ns: int | None = None) -> list[ArenaPlace]:
     """The sources that have ticked ``symbol``, by their lag on it; the same rules as overall.
 
-    ``BTC-USDT`` is also found as ``BTC/USDT``, as in a URL's path. Empty if nobody has ticked it. It takes a snapshot
-    of every symbol of every pricing asset.
+    ``BTC-USDT`` is also found as ``BTC/USDT``, as in a URL's path. Empty if nobody has ticked it.
     """
     now_ns = time.time_ns() if now_ns is None else now_ns
-    tables = [(entry.asset, _symbols(pump, entry.asset)) for entry in pump.arena()]
+    racing = [entry.asset for entry in pump.arena()]
     for name in (symbol, symbol.replace("-", "/")):
-        found = [(asset, table[name]) for asset, table in tables if name in table]
+        found = [(asset, entry) for asset in racing if (entry := _ticked(pump, asset, name))]
         if found:
             return _ranked(found, now_ns)
     return []
@@ -64,10 +63,11 @@ def severity(score_ns: int) -> int:
     return sum(score_ns // 1_000_000_000 >= bound for bound in (5, 15, 60)) + 1
 
 
-def _symbols(pump: Pump, asset: str) -> dict[str, SymbolStatistics]:
+def _ticked(pump: Pump, asset: str, symbol: str) -> SymbolStatistics | None:
     handle = pump.asset_handle(asset)
     assert handle is not None, "who is in the arena has a handle"
-    return {entry.symbol: entry for entry in pump.symbol_statistics(handle) if entry.ticks}
+    entry = pump.symbol(handle, symbol)
+    return entry if entry is not None and entry.ticks else None
 
 
 def _ranked(found: list[tuple[str, SymbolStatistics]], now_ns: int) -> list[ArenaPlace]:

@@ -59,6 +59,12 @@ def free_ports(count: int) -> list[int]:
 
 
 @pytest.fixture
+def ports() -> Callable[[int], list[int]]:
+    """So many ports on which nobody listens now."""
+    return free_ports
+
+
+@pytest.fixture
 def start_engine(tmp_path: Path) -> Iterator[Callable[..., Engine]]:
     """Starts engines of the test's own; ``log`` is where they write theirs."""
     started: list[subprocess.Popen[str]] = []

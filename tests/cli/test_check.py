@@ -183,6 +183,18 @@ def test_lines_that_come_only_at_the_end_are_a_buffered_stdout(check: Check) -> 
     assert any("only after it was asked to stop" in text for text in _mend(report))
 
 
+def test_bursts_with_long_pauses_are_looked_at(check: Check) -> None:
+    program = """
+        while True:
+            print("\\n".join(tick() for n in range(50)), flush=True)
+            time.sleep(0.7)
+    """
+    code, report = check(program, seconds=4)
+    assert (code, _mend(report)) == (0, [])
+    assert any("bursts: 50 every" in finding["text"] for finding in report["findings"] if finding["level"] == "look")
+    assert report["arrivals"]["longest_gap_ms"] > 600
+
+
 def test_silence_is_told(check: Check) -> None:
     code, report = check(["sleep", "60"])
     assert code == 1

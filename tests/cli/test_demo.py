@@ -94,10 +94,11 @@ def test_however_it_ends_its_engine_ends_too(how: signal.Signals, finstream_proc
     until(lambda: not _living(descendants))
 
 
-def test_it_survives_a_reboot(finstream: Run, finstream_process: Start, until: Until, tmp_path: Path) -> None:
+def test_it_survives_a_reboot(
+    finstream: Run, finstream_process: Start, until: Until, ports: Callable[[int], list[int]], tmp_path: Path
+) -> None:
     config = tmp_path / "demo.yaml"
-    ports = [each.getsockname()[1] for each in (socket.create_server(("127.0.0.1", 0)) for _ in range(3))]
-    listen = {side: f"127.0.0.1:{port}" for side, port in zip(("public", "stream", "admin"), ports, strict=True)}
+    listen = {side: f"127.0.0.1:{port}" for side, port in zip(("public", "stream", "admin"), ports(3), strict=True)}
     config.write_text(f"{DEMO.read_text()}\nlisten: {json.dumps(listen)}\n")
     environment = {**os.environ, "FINSTREAM_PUBLIC": listen["public"], "FINSTREAM_ADMIN": listen["admin"]}
     process = finstream_process("demo", "--config", str(config))

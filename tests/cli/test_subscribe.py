@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -103,6 +104,18 @@ def test_a_reader_that_stops_does_not_block_the_end(
     until(is_full)
     process.terminate()
     assert process.wait(30) == 0
+
+
+def test_a_pipe_that_somebody_made_non_blocking(engine: Any, finstream_process: Start) -> None:
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    process = finstream_process("subscribe", "quick", "--json", "--count", "600", stdout=write)
+    os.close(write)
+    time.sleep(2)  # as a slow reader does: the pipe is full by now
+    with os.fdopen(read) as stream:
+        lines = stream.read().splitlines()
+    assert process.wait(30) == 0
+    assert sum("seq" in json.loads(line) for line in lines) == 600
 
 
 def test_an_unknown_asset(engine: Any, finstream: Run) -> None:

@@ -23,7 +23,8 @@ TICKER = """#!/bin/sh
 n=0
 while :; do
   n=$((n+1))
-  printf '{"symbol":"%s","price":"%s","volume":"0.50","trade_id":%s,"ts":%s}\\n' "${SYMBOL:-BTC/USDT}" $n $n "$(date +%s%N)"
+  printf '{"symbol":"%s","price":"%s","volume":"0.50","trade_id":%s,"ts":%s}\\n' \\
+    "${SYMBOL:-BTC/USDT}" $n $n "$(date +%s%N)"
   sleep "${PERIOD:-0.02}"
 done
 """

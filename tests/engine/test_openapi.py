@@ -11,8 +11,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 METHODS = {"get", "put", "post", "delete", "patch", "options", "head", "trace"}
 PUBLIC = {
-    "/v1/clients", "/v1/clients/{uuid}", "/v1/clients/{uuid}/subscriptions", "/v1/assets", "/v1/assets/{asset}", "/v1/arena",
-    "/health/liveness", "/health/readiness", "/openapi.json",
+    "/v1/clients", "/v1/clients/{uuid}", "/v1/clients/{uuid}/subscriptions", "/v1/assets", "/v1/assets/{asset}",
+    "/v1/arena", "/health/liveness", "/health/readiness", "/openapi.json",
 }  # fmt: skip
 ADMIN = {
     "/v1/assets/{asset}/pause", "/v1/assets/{asset}/start", "/v1/assets/{asset}/restart", "/v1/config/reload",

@@ -79,14 +79,16 @@ async def read_all(stream: trio.SocketStream, within_s: float = 5) -> bytes:
     return answer
 
 
-async def open_raw(stream: Any, uuid: str) -> trio.SocketStream:
+async def open_raw(stream: Any, uuid: str, within_s: float = 5) -> trio.SocketStream:
     """Connected, the handshake and the welcome read."""
     raw: trio.SocketStream = await stream.connect_raw()
     await raw.send_all(upgrade(f"/v1/stream?client={uuid}"))
     seen = b""
-    with trio.fail_after(5):
+    with trio.fail_after(within_s):
         while b'"welcome"' not in seen:
-            seen += await raw.receive_some()
+            part = await raw.receive_some()
+            assert part, seen
+            seen += part
     return raw
 
 
@@ -469,7 +471,7 @@ async def test_a_thousand_come_at_once(open_stream: Any, until: Any) -> None:
         subscribe = masked(0x1, b'{"op":"subscribe","topics":["alpha"],"id":1}')
 
         async def come(uuid: str) -> None:
-            async with await open_raw(stream, uuid) as raw:
+            async with await open_raw(stream, uuid, within_s=30) as raw:
                 await raw.send_all(subscribe)
                 seen = b""
                 while b'"subscribed"' not in seen:
