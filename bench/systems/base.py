@@ -13,7 +13,19 @@ from typing import Literal, Protocol
 from bench.load_client import Endpoint
 from bench.processes import Program, TrialFailed
 
-__all__ = ["ParsingSystem", "RunningSystem", "StreamingSystem", "System", "free_port", "versions_of", "wait_for_port"]
+__all__ = [
+    "ArenaSystem",
+    "ControlledSystem",
+    "OnDemandSystem",
+    "ParsingSystem",
+    "RunningSystem",
+    "StreamingSystem",
+    "SymbolSystem",
+    "System",
+    "free_port",
+    "versions_of",
+    "wait_for_port",
+]
 
 
 class System(abc.ABC):
@@ -36,6 +48,9 @@ class System(abc.ABC):
 
 class ParsingSystem(System):
     """Turns ingestor lines into messages, in one thread and without a server."""
+
+    shapes: tuple[str, ...] = ("short", "typical", "long", "hostile")
+    """Which lines it can read, by their name in :mod:`bench.lines`."""
 
     @abc.abstractmethod
     def parse(self, lines: bytes, repeat: int) -> tuple[int, int]:
@@ -65,6 +80,43 @@ class StreamingSystem(System):
         It is ready to accept subscribers when the context is entered, and has ended when it is left. Raises
         TrialFailed.
         """
+
+
+class SymbolSystem(StreamingSystem):
+    """Its subscribers may choose symbols."""
+
+    @abc.abstractmethod
+    def selective(self, endpoint: Endpoint, subscribers: int, symbols: int, each: int) -> Endpoint:
+        """The endpoint with each subscriber asking for ``each`` of the symbols S0/USD, S1/USD, …: subscriber i for those
+        from the (i × each)-th on, beginning anew after the last of ``symbols``."""
+
+
+class OnDemandSystem(StreamingSystem):
+    """It starts the ingestor when the first subscriber comes."""
+
+    @abc.abstractmethod
+    def waiting(self, directory: Path, ingestor: list[str]) -> AbstractContextManager[RunningSystem]:
+        """As :meth:`running`, with an ingestor that is not started yet."""
+
+
+class ControlledSystem(StreamingSystem):
+    """It has a control plane that can be kept busy."""
+
+    @abc.abstractmethod
+    def noise(self, running: RunningSystem, directory: Path) -> Program:
+        """Start a process that uses the control plane until it is stopped."""
+
+
+class ArenaSystem(ParsingSystem):
+    """It can parse with many assets in the arena."""
+
+    @abc.abstractmethod
+    def parse_among(self, lines: bytes, repeat: int, assets: int) -> tuple[int, int]:
+        """As :meth:`parse`, with so many assets that have ticks and are ranked."""
+
+    @abc.abstractmethod
+    def parse_among_missing(self) -> str | None:
+        """Why this build cannot."""
 
 
 def versions_of(*distributions: str) -> dict[str, str]:

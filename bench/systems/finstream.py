@@ -11,7 +11,8 @@ import http.client
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,8 +20,16 @@ import msgspec
 
 from bench.load_client import Endpoint
 from bench.processes import Program, TrialFailed
-from bench.systems.base import ParsingSystem, StreamingSystem, versions_of
+from bench.systems.base import (
+    ArenaSystem,
+    ControlledSystem,
+    OnDemandSystem,
+    RunningSystem,
+    SymbolSystem,
+    versions_of,
+)
 
+_NOISE = Path(__file__).parent.parent / "peers" / "noise.py"
 _READY_TIMEOUT_S = 20.0
 _OUTBOX_BYTES = 64 << 20
 """More than the default of 1 MiB, of which a single subscriber at millions of ticks/s would use up all in 2 ms: one
@@ -30,6 +39,7 @@ turn of the kernel's scheduler while the client waits for its core. The bound on
 class _Ready(msgspec.Struct):
     public: str
     stream: str
+    admin: str
 
 
 class _Registered(msgspec.Struct):
@@ -39,21 +49,21 @@ class _Registered(msgspec.Struct):
 class _Engine:
     def __init__(self, program: Program, ready: _Ready) -> None:
         self._program = program
-        self._ready = ready
+        self.ready = ready
 
     @property
     def pids(self) -> list[int]:
         return [self._program.pid]
 
     def endpoint(self, subscribers: int) -> Endpoint:
-        public = http.client.HTTPConnection(urlsplit(self._ready.public).netloc, timeout=30)
+        public = http.client.HTTPConnection(urlsplit(self.ready.public).netloc, timeout=30)
         try:
             paths = tuple(f"/v1/stream?client={self._register(public)}" for _ in range(subscribers))
         except OSError as error:
             raise TrialFailed(f"registering a client: {error}") from error
         finally:
             public.close()
-        stream = urlsplit(self._ready.stream)
+        stream = urlsplit(self.ready.stream)
         assert stream.port is not None
         return Endpoint(
             port=stream.port,
@@ -73,7 +83,7 @@ class _Engine:
         return msgspec.json.decode(body, type=_Registered).uuid
 
 
-class FinStream(ParsingSystem, StreamingSystem):
+class FinStream(ArenaSystem, SymbolSystem, OnDemandSystem, ControlledSystem):
     name = "finstream"
     work = "typed"
     note = f"outbox_bytes {_OUTBOX_BYTES >> 20} MiB instead of 1; mode simulation, so every message says so"
@@ -89,8 +99,41 @@ class FinStream(ParsingSystem, StreamingSystem):
 
         return _fastpath.measure(lines, repeat)
 
+    def parse_among(self, lines: bytes, repeat: int, assets: int) -> tuple[int, int]:
+        from finstream import _fastpath
+
+        measure: Callable[..., tuple[int, int]] = _fastpath.measure
+        return measure(lines, repeat, assets=assets)
+
+    def parse_among_missing(self) -> str | None:
+        try:
+            self.parse_among(b"", 0, 2)
+        except TypeError:
+            return "finstream._fastpath.measure of this build knows no `assets`: build the extension anew"
+        return None
+
+    def running(self, directory: Path, ingestor: list[str]) -> AbstractContextManager[_Engine]:
+        return self._engine(directory, ingestor, start="always")
+
+    def waiting(self, directory: Path, ingestor: list[str]) -> AbstractContextManager[_Engine]:
+        return self._engine(directory, ingestor, start="on_demand")
+
+    def selective(self, endpoint: Endpoint, subscribers: int, symbols: int, each: int) -> Endpoint:
+        hellos = []
+        for i in range(subscribers):
+            topics = [f"bench:S{(i * each + k) % symbols}/USD" for k in range(each)]
+            hellos.append(msgspec.json.encode({"op": "subscribe", "topics": topics, "id": 1}).decode())
+        return msgspec.structs.replace(
+            endpoint, hello=(), own_hellos=tuple(hellos), symbols=symbols, symbols_each=each
+        )
+
+    def noise(self, running: RunningSystem, directory: Path) -> Program:
+        assert isinstance(running, _Engine)
+        command = [sys.executable, str(_NOISE), running.ready.public, running.ready.admin]
+        return Program(command, directory=directory, name="noise")
+
     @contextlib.contextmanager
-    def running(self, directory: Path, ingestor: list[str]) -> Iterator[_Engine]:
+    def _engine(self, directory: Path, ingestor: list[str], *, start: str) -> Iterator[_Engine]:
         command = self._command()
         assert command is not None
         settings = {
@@ -105,7 +148,7 @@ class FinStream(ParsingSystem, StreamingSystem):
                     "command": ingestor,
                     "kind": "pricing",
                     "origin": "synthetic",
-                    "start": "always",
+                    "start": start,
                     "stdout_full_s": None,
                 }
             },

@@ -73,8 +73,12 @@ class Arrivals(_Part, frozen=True, kw_only=True):
     median_messages: int
     """Messages in an arrival."""
     most_messages: int
-    median_gap_ms: float | None
     longest_gap_ms: float | None
+    bursts: int
+    """How often many messages came at once before a pause of at least a quarter of a second."""
+    median_burst_messages: int
+    median_pause_ms: float
+    """Between bursts."""
     block_bytes: int | None
     """The size of the blocks in which a buffered standard output comes; None if the lines do not come like that."""
     lines_after_stop: int

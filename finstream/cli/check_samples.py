@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from statistics import median
 
 import msgspec
 
@@ -15,6 +14,8 @@ __all__ = ["Samples"]
 
 _MOST_SAMPLES = 1_000_000
 _MOST_NAMES = 1000
+_PAUSE_US = 250_000
+_BURST_MESSAGES = 20
 _FUTURE_US = (QualitySettings().future_ms or 0) * 1000
 _MAX_AGE_US = (QualitySettings().max_age_ms or 0) * 1000
 
@@ -44,7 +45,10 @@ class Samples:
         self.too_far_ahead = 0
         self.too_old = 0
         self._lags = array("q")
-        self._gaps = array("q")
+        self._bursts: list[tuple[int, int]] = []
+        self._in_this_burst = 0
+        self._burst_since_us = 0
+        self.longest_gap_us = 0
         self._sizes = array("q")
         self._last_received_us = 0
         self._in_this_arrival = 0
@@ -72,13 +76,23 @@ class Samples:
 
     def _count_arrival(self, received_us: int) -> None:
         if self.first_received_us is None:
-            self.first_received_us = received_us
+            self.first_received_us = self._burst_since_us = received_us
         elif received_us != self._last_received_us:
             self._end_arrival()
-            if len(self._gaps) < _MOST_SAMPLES:
-                self._gaps.append(received_us - self._last_received_us)
+            self._take_gap(received_us - self._last_received_us)
         self._last_received_us = received_us
         self._in_this_arrival += 1
+        self._in_this_burst += 1
+
+    def _take_gap(self, gap_us: int) -> None:
+        self.longest_gap_us = max(self.longest_gap_us, gap_us)
+        if gap_us < _PAUSE_US:
+            return
+        lasted_us = self._last_received_us - self._burst_since_us
+        if self._in_this_burst >= _BURST_MESSAGES and lasted_us * 10 < gap_us and len(self._bursts) < _MOST_SAMPLES:
+            self._bursts.append((self._in_this_burst, gap_us))
+        self._in_this_burst = 0
+        self._burst_since_us = self._last_received_us + gap_us
 
     def _end_arrival(self) -> None:
         if self._in_this_arrival and len(self._sizes) < _MOST_SAMPLES:
@@ -105,9 +119,9 @@ class Samples:
         self._end_arrival()
         return list(self._sizes)
 
-    def gaps_ms(self) -> tuple[float, float] | None:
-        """The median and the longest time between two arrivals; None if there were fewer than two."""
-        return (median(self._gaps) / 1000, max(self._gaps) / 1000) if self._gaps else None
+    def bursts(self) -> list[tuple[int, int]]:
+        """Many messages at once, each time with the pause (µs) that followed."""
+        return self._bursts
 
 
 def _count_name(counter: Counter[str], name: str) -> None:

@@ -193,7 +193,7 @@ class _Trial:
         counted = self._pump.asset_statistics(self._asset)
         samples = self._samples
         sizes = samples.sizes()
-        gaps = samples.gaps_ms()
+        bursts = samples.bursts()
         first = samples.first_received_us
         return Observation(
             command=command,
@@ -222,8 +222,10 @@ class _Trial:
                 arrivals=len(sizes),
                 median_messages=median_low(sizes) if sizes else 0,
                 most_messages=max(sizes, default=0),
-                median_gap_ms=gaps and gaps[0],
-                longest_gap_ms=gaps and gaps[1],
+                longest_gap_ms=samples.longest_gap_us / 1000 if len(sizes) > 1 else None,
+                bursts=len(bursts),
+                median_burst_messages=median_low([messages for messages, _ in bursts]) if bursts else 0,
+                median_pause_ms=median_low([pause_us for _, pause_us in bursts]) / 1000 if bursts else 0.0,
                 block_bytes=self._block_bytes,
                 lines_after_stop=counted.lines - self._lines_before_stop,
             ),

@@ -127,12 +127,10 @@ def _about_buffering(seen: Observation) -> Iterator[Finding]:
         )
     elif arrivals.lines_after_stop and arrivals.lines_after_stop == seen.lines.lines:
         yield Finding("mend", "buffering", "every line came only after it was asked to stop", remedy)
-    elif arrivals.median_messages >= 20 and (arrivals.median_gap_ms or 0) >= 500:
-        yield Finding(
-            "look", "buffering",
-            f"lines come in bursts: {arrivals.median_messages} every {duration((arrivals.median_gap_ms or 0) / 1000)}",
-            remedy,
-        )  # fmt: skip
+    elif arrivals.bursts >= 3:
+        pause = duration(arrivals.median_pause_ms / 1000)
+        text = f"lines come in bursts: {arrivals.median_burst_messages} at once, then nothing for {pause}"
+        yield Finding("look", "buffering", text, remedy)
     elif arrivals.arrivals:
         yield Finding("good", "buffering", "no sign of a buffered stdout")
 

@@ -10,8 +10,6 @@ the reason; the first one counts. While one connection waits for anything, no ot
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable
 from functools import partial
 
 import msgspec
@@ -19,44 +17,25 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, wrap_server_stream
 
 import finstream
-from finstream.pump import OutboxClosed, OutboxStatistics, Pump
+from finstream.pump import OutboxClosed
 from finstream.servers import problems
 from finstream.servers.conversation import Conversation
 from finstream.servers.frames import PING, close_frame, text_frame
 from finstream.servers.handshake import client_of, not_a_handshake
-from finstream.servers.origins import Origins
+from finstream.servers.receipts import make_receipt
+from finstream.servers.sockets import close_after_reading, peer_name
+from finstream.servers.surroundings import Surroundings
 from finstream.servers.wire import Wire
-from finstream.services.logs import Logger
 from finstream.services.session import Session
-from finstream.services.sessions import Sessions
 from finstream.vocabulary.commands import MAX_REQUEST_BYTES, PROTOCOL, Goodbye, StreamMessage, Welcome
 from finstream.vocabulary.errors import RequestError
-from finstream.vocabulary.events import Receipt
 from finstream.vocabulary.reasons import CLOSINGS
-from finstream.vocabulary.settings import Limits
 
-__all__ = ["Connection", "Surroundings"]
+__all__ = ["Connection"]
 
 _FLUSH_LOOK_S = 0.01
 _NOT_A_HANDSHAKE = not_a_handshake()
 _ABNORMAL = 1006
-
-
-class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """What all connections share."""
-
-    pump: Pump
-    sessions: Sessions
-    origins: Origins
-    limits: Limits
-    logger: Logger
-    epoch: str
-    simulated: bool
-    wall_us: Callable[[], int]
-    handshake_s: float = 10.0
-    """From accepting to the end of the handshake."""
-    close_s: float = 2.0
-    """How long a client may take to answer a close frame, and a last frame to leave."""
 
 
 class Connection:
@@ -68,7 +47,7 @@ class Connection:
         self._stream = stream
         self._around = around
         self._wire = Wire(stream, around.pump, refusal=_NOT_A_HANDSHAKE)
-        self._peer = _peer_name(stream)
+        self._peer = peer_name(stream)
         self._client = ""
         self._outbox: int | None = None
         self._websocket: WebSocketConnection
@@ -116,9 +95,7 @@ class Connection:
                 self._around.sessions.get(self._client)
             except RequestError as error:
                 await _reject(request, error)
-                self._around.logger.info(
-                    "handshake refused", peer=self._peer, problem=error.problem, detail=error.detail
-                )
+                self._around.logger.info("handshake refused", peer=self._peer, problem=error.problem, detail=error.detail)
                 return False
             self._websocket = await request.accept()
         return not self._deadline.cancelled_caught
@@ -216,9 +193,7 @@ class Connection:
         """The pump tells that it has killed the outbox, or lost the client."""
         self._overflow = event
         if self._ended_by is None and event.reason != "connection_lost":
-            self.close(
-                event.reason, detail=f"{event.queued_bytes} bytes were waiting, the oldest for {event.oldest_ms} ms"
-            )
+            self.close(event.reason, detail=f"{event.queued_bytes} bytes were waiting, the oldest for {event.oldest_ms} ms")
             return
         self._ended_by = self._ended_by or event.reason
         self._talk.cancel()
@@ -244,10 +219,20 @@ class Connection:
             linger = self._overflow is None and reason != "connection_lost"
             if linger:
                 await self._flush(self._outbox)
-            waiting = around.pump.outbox_statistics(self._outbox)
-            final = around.pump.remove_outbox(self._outbox)
-            around.sessions.disconnect(self._client, self._outbox, self._receipt(reason, waiting, final))
-        await self._close_socket(linger=linger)
+            receipt = make_receipt(
+                reason,
+                detail=self._detail,
+                at=around.wall_us(),
+                waiting=around.pump.outbox_statistics(self._outbox),
+                final=around.pump.remove_outbox(self._outbox),
+                overflow=self._overflow,
+                asset_name=around.pump.asset_name,
+            )
+            around.sessions.disconnect(self._client, self._outbox, receipt)
+        if linger:
+            await close_after_reading(self._stream, around.close_s / 2)
+        else:
+            await trio.aclose_forcefully(self._stream)
 
     async def _flush(self, outbox: int) -> None:
         """Let the last frames leave; after a close handshake they have."""
@@ -256,52 +241,8 @@ class Connection:
             while (now := self._around.pump.outbox_statistics(outbox)) and now.queued_bytes:  # noqa: ASYNC110
                 await trio.sleep(_FLUSH_LOOK_S)
 
-    def _receipt(self, reason: str, waiting: OutboxStatistics | None, final: OutboxStatistics | None) -> Receipt:
-        overflow = self._overflow
-        if overflow is not None:
-            final, queued_bytes, oldest_ms = overflow.statistics, overflow.queued_bytes, overflow.oldest_ms
-        elif waiting is not None:
-            queued_bytes, oldest_ms = waiting.queued_bytes, waiting.oldest_ms
-        else:
-            queued_bytes = oldest_ms = 0
-        last_asset = (
-            None if final is None or final.last_asset is None else self._around.pump.asset_name(final.last_asset)
-        )
-        return Receipt(
-            reason=reason,
-            detail=self._detail or CLOSINGS[reason].text,
-            at=self._around.wall_us(),
-            queued_bytes=queued_bytes,
-            queued_messages=final.killed if final else 0,
-            oldest_ms=oldest_ms,
-            delivered=final.delivered if final else 0,
-            last_asset=last_asset,
-            last_seq=final.last_seq if final else None,
-        )
-
-    async def _close_socket(self, *, linger: bool) -> None:
-        """``linger``: what was written last is still to arrive. A socket closed with unread input would throw it
-        away."""
-        if linger:
-            with trio.move_on_after(self._around.close_s / 2):
-                try:
-                    await self._stream.send_eof()
-                    while await self._stream.receive_some():
-                        pass
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    pass  # the client has closed it already
-        await trio.aclose_forcefully(self._stream)
-
 
 async def _reject(request: WebSocketRequest, error: RequestError) -> None:
     what = problems.of_request_error(error)
     headers = [(b"Content-Type", problems.MEDIA_TYPE.encode()), (b"Connection", b"close")]
     await request.reject(what.status, extra_headers=headers, body=msgspec.json.encode(what))
-
-
-def _peer_name(stream: trio.SocketStream) -> str:
-    try:
-        host, port, *_ = stream.socket.getpeername()
-    except OSError:
-        return "gone"
-    return f"[{host}]:{port}" if stream.socket.family == socket.AF_INET6 else f"{host}:{port}"

@@ -12,13 +12,13 @@ import trio
 from finstream.children.supervisor import Supervisor
 from finstream.pump import Pump
 from finstream.servers.admin import admin_routes, check_token
-from finstream.servers.connection import Surroundings
 from finstream.servers.http import make_app
 from finstream.servers.listeners import address_of, open_listener, url_of
 from finstream.servers.origins import Origins
 from finstream.servers.public import public_routes
 from finstream.servers.rest import serve_rest
 from finstream.servers.stream import StreamServer
+from finstream.servers.surroundings import Surroundings
 from finstream.services.bus import Bus
 from finstream.services.config_watch import ConfigWatch
 from finstream.services.logs import Logger, Logs

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import trio
 
-from finstream.servers.connection import Connection, Surroundings
+from finstream.servers.connection import Connection
 from finstream.servers.keepalive import GIVE_UP_S, PING_AFTER_S, Care, care_for
+from finstream.servers.surroundings import Surroundings
 
 __all__ = ["StreamServer"]
 

@@ -191,7 +191,7 @@ def test_bursts_with_long_pauses_are_looked_at(check: Check) -> None:
     """
     code, report = check(program, seconds=4)
     assert (code, _mend(report)) == (0, [])
-    assert any("bursts: 50 every" in finding["text"] for finding in report["findings"] if finding["level"] == "look")
+    assert any("bursts: 50 at once" in finding["text"] for finding in report["findings"] if finding["level"] == "look")
     assert report["arrivals"]["longest_gap_ms"] > 600
 
 

@@ -22,6 +22,7 @@ import sys
 from collections import Counter
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import mutations
 import parsers
@@ -64,7 +65,7 @@ def compare_parsers(choose: random.Random, line: bytes) -> tuple[str, bytes]:
     """Returns what both make of it."""
     if b"\n" in line or len(line) > LONGEST_LINE:
         return "rejected", b"line_too_long"  # or several lines: the pump's splitter never lets these through
-    settings = {
+    settings: dict[str, Any] = {
         "seq": choose.choice([1, 2**31, 2**63 - 1]),
         "received_ns": choose.choice([0, 1_716_230_000_123_812_999, 1_763_700_000_000_000_000]),
         "future_ms": choose.choice([-1, 0, 60_000]),

@@ -24,9 +24,13 @@ from finstream.pump import (
     StatusLine,
 )
 
-__all__ = ["Feed", "Rig", "Subscriber", "complete_lines", "numbered", "running", "split_frames", "tick", "until"]
+__all__ = [
+    "LITTLE", "Feed", "Rig", "Subscriber", "balanced", "complete_lines", "numbered", "running", "split_frames", "tick", "until",
+]
 
 PATIENCE_S = 30
+LITTLE = 4096
+"""A send buffer that fills quickly."""
 
 
 async def until(condition: Callable[[], object], what: str = "") -> None:
@@ -47,6 +51,10 @@ def tick(number: int = 1, symbol: str = "A", *, pad: int = 0) -> bytes:
 def numbered(messages: list[bytes]) -> list[int]:
     """The numbers that :func:`tick` gave them."""
     return [int(json.loads(message)["price"]) for message in messages]
+
+
+def balanced(statistics: OutboxStatistics) -> bool:
+    return statistics.published == statistics.delivered + statistics.queued_messages + statistics.killed
 
 
 def complete_lines(received: bytes | bytearray) -> tuple[list[bytes], bytes]:
@@ -145,6 +153,12 @@ class Subscriber:
         assert statistics is not None
         return statistics
 
+    async def closing(self) -> OutboxClosed:
+        """Wait for the pump to give this outbox up."""
+        await until(lambda: self.closed, "the outbox to be closed")
+        [closed] = self.closed
+        return closed
+
     async def read_some(self, most: int = 1 << 20) -> bytes:
         """Empty at the end of the stream."""
         data = await self.socket.recv(most)
@@ -222,6 +236,10 @@ class Rig:
         for asset, symbol in topics:
             assert self.pump.subscribe(subscriber.handle, asset, symbol)
         return subscriber
+
+    def rejections(self) -> list[tuple[str, bytes, int]]:
+        """Reason, line and length of what was told so far."""
+        return [(event.reason, event.line, event.line_bytes) for event in self.lines if isinstance(event, LineRejected)]
 
     async def close(self) -> None:
         for feed in self._feeds:

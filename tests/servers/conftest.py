@@ -14,10 +14,10 @@ import trio
 
 from finstream.children.demand import Demand
 from finstream.pump import Pump
-from finstream.servers.connection import Surroundings
 from finstream.servers.listeners import address_of, open_listener
 from finstream.servers.origins import Origins
 from finstream.servers.stream import StreamServer
+from finstream.servers.surroundings import Surroundings
 from finstream.services.bus import Bus
 from finstream.services.sessions import Sessions
 from finstream.services.store import Store

@@ -1,0 +1,54 @@
+"""What is physically possible: FinStream's work on a tick by hand, in C, for one shape of line and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from bench.load_client import Endpoint
+from bench.processes import TrialFailed
+from bench.systems.base import ParsingSystem
+from bench.systems.fed import FedSystem
+from bench.toolchain import BUILD, compiler_version
+
+_PROGRAM = BUILD / "floor"
+
+
+class _Measured(msgspec.Struct):
+    ns: int
+    ticks: int
+
+
+class Floor(ParsingSystem, FedSystem):
+    name = "floor"
+    work = "typed"
+    note = "no product but a limit: reads the producer's shape of line only, no subscriptions, no session, no control plane"
+    shapes = ("typical",)
+
+    def missing(self) -> str | None:
+        return None  # compiled with the load tools
+
+    def versions(self) -> dict[str, str]:
+        return {"compiler": compiler_version()}
+
+    def parse(self, lines: bytes, repeat: int) -> tuple[int, int]:
+        with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+            file = Path(directory) / "lines"
+            file.write_bytes(lines)
+            done = subprocess.run([_PROGRAM, "--measure", file, str(repeat)], capture_output=True, check=False)
+        if done.returncode:
+            raise TrialFailed(f"floor: {done.stderr.decode(errors='replace').strip()}")
+        measured = msgspec.json.decode(done.stdout, type=_Measured)
+        return measured.ns, measured.ticks
+
+    def command(self, port: int) -> list[str]:
+        return [str(_PROGRAM), str(port)]
+
+    def endpoint(self, port: int) -> Endpoint:
+        return Endpoint(port=port, stamp_member="ts_event", stamp_unit_ns=1000)
+
+
+SYSTEMS = (Floor(),)

@@ -1,0 +1,39 @@
+"""The receipt of a connection: how it ended, and what its client missed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from finstream.pump import OutboxClosed, OutboxStatistics
+from finstream.vocabulary.events import Receipt
+from finstream.vocabulary.reasons import CLOSINGS
+
+__all__ = ["make_receipt"]
+
+
+def make_receipt(
+    reason: str,
+    *,
+    detail: str,
+    at: int,
+    waiting: OutboxStatistics | None,
+    final: OutboxStatistics | None,
+    overflow: OutboxClosed | None,
+    asset_name: Callable[[int], str],
+) -> Receipt:
+    """``waiting`` is the outbox just before it was removed, ``final`` what removing it returned; of an outbox that the
+    pump gave up, ``overflow`` has the figures of that moment instead."""
+    queued_bytes, oldest_ms = (waiting.queued_bytes, waiting.oldest_ms) if waiting else (0, 0)
+    if overflow is not None:
+        final, queued_bytes, oldest_ms = overflow.statistics, overflow.queued_bytes, overflow.oldest_ms
+    return Receipt(
+        reason=reason,
+        detail=detail or CLOSINGS[reason].text,
+        at=at,
+        queued_bytes=queued_bytes,
+        queued_messages=final.killed if final else 0,
+        oldest_ms=oldest_ms,
+        delivered=final.delivered if final else 0,
+        last_asset=asset_name(final.last_asset) if final and final.last_asset is not None else None,
+        last_seq=final.last_seq if final else None,
+    )
