@@ -82,6 +82,10 @@ def execute(order: Order, file: Path, told: Callable[[Progress], None]) -> Resul
     tools = build_tools()
     missing = {system.name: why for system in order.systems if (why := system.missing()) is not None}
     systems = [system for system in order.systems if system.name not in missing]
+    for scenario in dict.fromkeys(scenario for scenario, _point in order.points):
+        for system in systems:
+            if scenario.takes(system) and (why := scenario.unavailable(system)) is not None:
+                missing[f"{system.name} in {scenario.name}"] = why
     results = Results(
         machine=describe_machine(),
         settings=order.settings(),
@@ -110,7 +114,7 @@ def plan(chosen: list[tuple[Scenario, Point]], systems: list[System], repeats: i
     """All measurements in order: the systems take turns at each point, and each repeat begins with another of them."""
     for repeat in range(repeats):
         for scenario, point in chosen:
-            able = [system for system in systems if scenario.takes(system)]
+            able = [s for s in systems if scenario.takes(s, point) and scenario.unavailable(s) is None]
             turn = repeat % len(able) if able else 0
             for system in able[turn:] + able[:turn]:
                 yield Task(scenario, point, system, repeat)

@@ -6,7 +6,7 @@ import json
 import random
 import time
 
-__all__ = ["LINES", "long_lines", "short_lines", "typical_lines"]
+__all__ = ["LINES", "hostile_lines", "long_lines", "short_lines", "typical_lines"]
 
 LINES = 4096
 """So many different lines: more than a branch predictor learns by heart, and still within a second-level cache."""
@@ -77,6 +77,31 @@ def long_lines() -> bytes:
             "flags": {"late": False, "odd_lot": True, "ref": None},
         }
         lines.append(json.dumps(tick, separators=(",", ":"), ensure_ascii=bool(i % 2)))
+    return _joined(lines)
+
+
+def hostile_lines() -> bytes:
+    """About 250 bytes: half of them to be refused at the last moment, the rest as awkward as the protocol allows."""
+    lines = []
+    for i, (chance, _symbol, price, _decimals, stamp) in enumerate(_draws(4)):
+        digits = f"{chance.randrange(10**27):027d}"
+        symbol = "".join(f"\\u{ord(letter):04x}" for letter in f"H{i % 97}/USDT")
+        deep = "[" * 60 + "]" * 60
+        note = r"\ud83d\ude00\u0000\t" * chance.randint(1, 4) + '\\"' * chance.randint(1, 9)
+        start = f'{{"note":"{note}","symbol":"{symbol}","ts":{stamp},"trade_id":"{i}"'
+        lines.append(
+            start
+            + (
+                f',"price":"{price:.0f}.{digits[:20]}","volume":"{digits[:9]}e-9"}}',  # exponents and many digits
+                f',"deep":{deep},"price":"{price:.9f}000000000000000"}}',
+                f' ,\t"price" : "1.{digits[:24]}" , "bid" :null, "ask": null }}',
+                f',"x":{{"price":["{digits}"]}},"price":{price:.8f}}}',
+                f',"price":"{digits}{digits}"}}',  # from here on to be refused: out of range,
+                f',"price":"{price:.8f}","price":"{price:.8f}"}}',  # twice the same member,
+                f',"price":"{price:.8f}","volume":"1.{digits[:9]}."}}',  # not a number,
+                f',"price":"{price:.8f}","bid":"{digits[:9]}"',  # cut off
+            )[i % 8]
+        )
     return _joined(lines)
 
 

@@ -6,11 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.histogram import Histogram
 from bench.results import Column, Outcome, Results
-from bench.systems.base import ParsingSystem, StreamingSystem, System
+from bench.systems.base import (
+    ArenaSystem,
+    ControlledSystem,
+    OnDemandSystem,
+    ParsingSystem,
+    StreamingSystem,
+    SymbolSystem,
+    System,
+)
 from bench.workbench import Trial, Workbench
 
-__all__ = ["Plot", "Point", "Scenario", "outcome_of"]
+__all__ = ["Kind", "Plot", "Point", "Scenario", "outcome_of", "percentiles_of"]
 
 
 @dataclass(frozen=True)
@@ -33,8 +42,8 @@ class Scenario:
     order: int
     """Scenarios run and print in ascending order."""
     title: str
-    kind: Literal["parsing", "streaming"]
-    """Which systems take part: every :class:`ParsingSystem`, or every :class:`StreamingSystem`."""
+    kind: Kind
+    """Which systems take part; see :mod:`bench.systems.base`."""
     points: tuple[Point, ...]
     columns: tuple[Column, ...]
     headline: str
@@ -44,8 +53,31 @@ class Scenario:
     plots: dict[str, Plot]
     """By file name, without the ending."""
 
-    def takes(self, system: System) -> bool:
-        return isinstance(system, ParsingSystem if self.kind == "parsing" else StreamingSystem)
+    unavailable: Callable[[System], str | None] = lambda _system: None
+    """Why a system of this kind cannot take part here and now; None when it can."""
+
+    def takes(self, system: System, point: Point | None = None) -> bool:
+        """Whether the system is of the right kind, and where lines are parsed, whether it reads those of the point."""
+        if isinstance(system, ParsingSystem) and self.kind == "parsing" and point is not None:
+            return point.name in system.shapes
+        return _KINDS[self.kind](system)
+
+
+Kind = Literal["parsing", "streaming", "symbols", "on demand", "controlled", "arena"]
+_KINDS: dict[Kind, Callable[[System], bool]] = {
+    "parsing": lambda system: isinstance(system, ParsingSystem),
+    "streaming": lambda system: isinstance(system, StreamingSystem),
+    "symbols": lambda system: isinstance(system, SymbolSystem),
+    "on demand": lambda system: isinstance(system, OnDemandSystem),
+    "controlled": lambda system: isinstance(system, ControlledSystem),
+    "arena": lambda system: isinstance(system, ArenaSystem),
+}
+
+
+def percentiles_of(histogram: Histogram, *, prefix: str = "") -> dict[str, float]:
+    """p50_us, p90_us, p99_us, p999_us and max_us."""
+    values = {f"{prefix}p{str(p).replace('.', '')}_us": histogram.percentile(p) / 1e3 for p in (50, 90, 99, 99.9)}
+    return values | {f"{prefix}max_us": histogram.max_ns / 1e3}
 
 
 def outcome_of(trial: Trial, values: dict[str, float]) -> Outcome:

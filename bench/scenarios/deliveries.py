@@ -132,6 +132,7 @@ SCENARIOS = (
             Column("p99_us", "due p99 µs", 0, "lower"),
             Column("system_cores", "cores", 2),
             Column("load_cores", "load", 2),
+            Column("client_cores", "client", 2),
         ),
         headline="deliveries_per_s",
         measure=_measure,

@@ -37,7 +37,8 @@ def _measure(bench: Workbench, system: System, point: Point) -> Outcome:
     return outcome_of(trial, values)
 
 
-def _plot(scenario: str, point: Point, results: Results) -> str | None:
+def plot_latency(scenario: str, point: Point, results: Results) -> str | None:
+    """The distribution over all repeats, for each system."""
     return percentiles(
         title=f"Latency, {point.title}",
         curves={
@@ -48,7 +49,7 @@ def _plot(scenario: str, point: Point, results: Results) -> str | None:
 
 
 _POINTS = (Point("1", "1 subscriber, 1,000 ticks/s", 1), Point("100", "100 subscribers, 1,000 ticks/s", 100))
-_PLOTS: dict[str, Plot] = {f"latency-{point.name}": functools.partial(_plot, "latency", point) for point in _POINTS}
+_PLOTS: dict[str, Plot] = {f"latency-{point.name}": functools.partial(plot_latency, "latency", point) for point in _POINTS}
 
 SCENARIOS = (
     Scenario(
@@ -67,6 +68,7 @@ SCENARIOS = (
             Column("due_p99_us", "due p99", 0, "lower"),
             Column("cpu_us", "CPU µs", 2, "lower"),
             Column("load_cores", "load", 2),
+            Column("client_cores", "client", 2),
         ),
         headline="p50_us",
         measure=_measure,

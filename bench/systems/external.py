@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
 import tempfile
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from bench.load_client import Endpoint
 from bench.processes import Program, TrialFailed
-from bench.systems.base import ParsingSystem, RunningSystem, StreamingSystem, System, free_port, wait_for_port
+from bench.systems.base import ParsingSystem, System, free_port, wait_for_port
 from bench.systems.fed import FedSystem, Server
 
-__all__ = ["Description", "load_external"]
+__all__ = ["Description", "Parsing", "load_external"]
 
 _UNITS_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1000, "ns": 1}
-_NAMES = r"^[a-z0-9][a-z0-9-]*$"
 
 
-class _Parsing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Parsing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A program that measures its own parsing: its last line of output is JSON with ``member``, in ns per tick."""
 
     command: list[str]
@@ -34,7 +34,7 @@ class _Parsing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One ``[[system]]`` of the file."""
 
-    name: msgspec.Meta and str
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     work: Literal["typed", "relay"]
     command: list[str] = []
     """Of the server; ``{port}`` stands for where it is to listen. Empty: it takes no part in streaming."""
@@ -52,7 +52,7 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     env: dict[str, str] = {}
     note: str = ""
     version: str = ""
-    parse: _Parsing | None = None
+    parse: Parsing | None = None
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -69,20 +69,29 @@ def load_external(file: Path) -> dict[str, System]:
 
 
 class _External(System):
-    def __init__(self, description: Description) -> None:
-        self.about = description
-        self.name = description.name
-        self.work = description.work
-        self.note = description.note
+    def __init__(self, about: Description) -> None:
+        self.about = about
+        self.name = about.name
+        self.work = about.work
+        self.note = about.note
 
     def missing(self) -> str | None:
         for command in (self.about.command, self.about.parse.command if self.about.parse else []):
-            if command and not Path(command[0]).exists():
-                return f"{command[0]} does not exist (see the file given with --external)"
+            if command and shutil.which(command[0]) is None:
+                return f"there is no {command[0]} (see the file given with --external)"
         return None
 
     def versions(self) -> dict[str, str]:
         return {"version": self.about.version} if self.about.version else {}
+
+
+class _Streaming(_External, FedSystem):
+    def __init__(self, about: Description) -> None:
+        super().__init__(about)
+        self.env = about.env
+
+    def command(self, port: int) -> list[str]:
+        return [word.replace("{port}", str(port)) for word in self.about.command]
 
     def endpoint(self, port: int) -> Endpoint:
         about = self.about
@@ -96,28 +105,56 @@ class _External(System):
             stamp_unit_ns=_UNITS_NS[about.stamp_unit],
         )
 
-
-class _Streaming(_External, StreamingSystem):
-    def running(self, directory: Path, ingestor: list[str]) -> AbstractContextManager[RunningSystem]:
-        return self._spawning(directory, ingestor) if self.about.feed == "spawn" else _fed(self, directory, ingestor)
-
     @contextlib.contextmanager
-    def _spawning(self, directory: Path, ingestor: list[str]):  # type: ignore[no-untyped-def]
+    def running(self, directory: Path, ingestor: list[str]) -> Iterator[Server]:
+        if self.about.feed == "stdin":
+            with super().running(directory, ingestor) as server:
+                yield server
+            return
         port = free_port()
-        server = Program(self.command(port, ingestor), directory=directory, name=self.name, env=self.about.env)
+        command = []
+        for word in self.command(port):
+            command += ingestor if word == "{ingestor}" else [word]
+        program = Program(command, directory=directory, name=self.name, env=self.env)
         try:
-            wait_for_port(port, server)
-            yield Server(server, self.endpoint(port))
+            wait_for_port(port, program)
+            yield Server(program, self.endpoint(port))
         finally:
-            server.stop(grace_s=3.0)
-
-    def command(self, port: int, ingestor: list[str]) -> list[str]:
-        filled: list[str] = []
-        for word in self.about.command:
-            filled += ingestor if word == "{ingestor}" else [word.replace("{port}", str(port))]
-        return filled
+            program.stop(grace_s=3.0)
 
 
-class _ParsingOnly(_External, ParsingSystem):
-    @property
-    def shapes(self) -> tuple[str, ...]: ...
+class _Parsing(_External, ParsingSystem):
+    def __init__(self, about: Description) -> None:
+        super().__init__(about)
+        assert about.parse is not None
+        self._how = about.parse
+        self.shapes = about.parse.shapes
+
+    def parse(self, lines: bytes, repeat: int) -> tuple[int, int]:
+        with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+            file = Path(directory) / "lines"
+            file.write_bytes(lines)
+            places = {"{lines}": str(file), "{repeat}": str(repeat)}
+            command = [places.get(word, word) for word in self._how.command]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise TrialFailed(f"{self.name} ended with code {done.returncode}: {done.stderr.strip()[-300:]}")
+        try:
+            told = msgspec.json.decode(done.stdout.strip().rpartition("\n")[2], type=dict[str, float])
+            each = told[self._how.member]
+        except (msgspec.MsgspecError, KeyError) as error:
+            raise TrialFailed(f"{self.name}: no {self._how.member} in the last line of its output") from error
+        ticks = repeat * lines.count(b"\n")  # what it accepted is its own affair: it tells only the time
+        return round(each * ticks), ticks
+
+
+class _Both(_Parsing, _Streaming):
+    pass
+
+
+def _system(about: Description) -> System:
+    if not about.command and about.parse is None:
+        raise ValueError(f"{about.name}: neither `command` nor `parse`, so there is nothing to measure")
+    if about.parse is None:
+        return _Streaming(about)
+    return _Both(about) if about.command else _Parsing(about)

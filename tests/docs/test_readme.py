@@ -109,7 +109,9 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     text = production.read_text()
     for usual, free in zip(USUAL.values(), _free_addresses().values(), strict=True):
         text = text.replace(usual, free)
-    production.write_text(text)
+    # `make run` runs it in this checkout, which is to stay as it is.
+    state = f"state: {{path: {directory}/state.db}}\ndead_letters: {{path: {directory}/dead.jsonl}}\n"
+    production.write_text(text + state)
     demo = directory / "config/demo.yaml"
     demo.write_text(demo.read_text() + f"\nlisten: {msgspec.json.encode(addresses).decode()}\n")
     command = ["finstream", "demo", "--config", str(demo)]
