@@ -9,12 +9,15 @@ from rich.console import Console
 from rich.text import Text
 
 from bench import driver
+from bench.report.bars import print_bars
 from bench.report.table import print_report
 from bench.results import Results, load_results, merge_results
 from bench.scenarios import all_scenarios
 from bench.scenarios.base import Point, Scenario
+from bench.setup import set_up
 from bench.systems import all_systems
 from bench.systems.base import System
+from bench.systems.external import load_external
 from bench.toolchain import ToolchainError
 from bench.workbench import usual_load_cpu
 
@@ -38,9 +41,7 @@ _RESULTS = Path(__file__).parent / "results" / "results.json"
     metavar="X,Y",
     help="Systems under test; the first one is what ratios refer to. Default: all that can run.",
 )
-@click.option(
-    "--repeat", type=click.IntRange(1), default=3, show_default=True, help="How often everything is measured."
-)
+@click.option("--repeat", type=click.IntRange(1), default=3, show_default=True, help="How often everything is measured.")
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0.05),
@@ -68,6 +69,19 @@ _RESULTS = Path(__file__).parent / "results" / "results.json"
     help="Only print and plot these earlier results (merged).",
 )
 @click.option("--list", "listing", is_flag=True, help="Only list scenarios and systems.")
+@click.option("--setup", "setting_up", is_flag=True, help="Only install the peers, into bench/build.")
+@click.option(
+    "--external",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Measure the systems that this TOML file describes too.",
+)
+@click.option(
+    "--bars",
+    is_flag=False,
+    flag_value=_RESULTS,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Only print which bars are met by these results (default: those of the last run).",
+)
 def main(
     scenarios: str | None,
     systems: str | None,
@@ -78,6 +92,9 @@ def main(
     unbound: bool,
     show: tuple[Path, ...],
     listing: bool,
+    setting_up: bool,
+    external: Path | None,
+    bars: Path | None,
 ) -> None:
     """Measure FinStream and its peers, interleaved, and compare them.
 
@@ -86,23 +103,27 @@ def main(
     python -m bench --scenario parse --repeat 5
     python -m bench --scenario latency@100 --system finstream,websockets
     python -m bench --show bench/results/results.json
+    python -m bench --bars                                             which bars the last run meets
     """
     console = Console()
     if not console.is_terminal:
         console.width = _FILE_WIDTH
+    if setting_up:
+        raise SystemExit(0 if set_up(lambda line: console.print(Text(line))) else 1)
+    if bars is not None:
+        print_bars(console, _results_of((bars,)))
+        return
     chosen = _chosen_scenarios(scenarios)
+    known = _known_systems(external)
     if listing:
-        _list(console)
+        _list(console, known)
         return
     if show:
-        try:
-            results = merge_results([load_results(path) for path in show])
-        except ValueError as error:
-            raise click.ClickException(str(error)) from error
+        results = _results_of(show)
     else:
         order = driver.Order(
             points=chosen,
-            systems=_chosen_systems(systems),
+            systems=_chosen_systems(known, systems),
             repeats=repeat,
             seconds=seconds,
             retries=retries,
@@ -113,6 +134,7 @@ def main(
         except ToolchainError as error:
             raise click.ClickException(str(error)) from error
     print_report(console, results)
+    print_bars(console, results)
     if results.measurements:
         plots = _save_plots(results, file.parent)
         console.print(Text(f"Plots: {', '.join(map(str, plots))}" + ("" if show else f"\nResults: {file}")))
@@ -152,32 +174,45 @@ def _chosen_scenarios(names: str | None) -> list[tuple[Scenario, Point]]:
     for name in names.split(",") if names else known:
         scenario_name, _, point_name = name.partition("@")
         if scenario_name not in known:
-            raise click.BadParameter(
-                f"no scenario {scenario_name!r}; there are {', '.join(known)}", param_hint="--scenario"
-            )
+            raise click.BadParameter(f"no scenario {scenario_name!r}; there are {', '.join(known)}", param_hint="--scenario")
         scenario = known[scenario_name]
         points = [point for point in scenario.points if point_name in ("", point.name)]
         if not points:
             there = ", ".join(point.name for point in scenario.points)
-            raise click.BadParameter(
-                f"{scenario_name} has no point {point_name!r}; it has {there}", param_hint="--scenario"
-            )
+            raise click.BadParameter(f"{scenario_name} has no point {point_name!r}; it has {there}", param_hint="--scenario")
         chosen += [(scenario, point) for point in points]
     return chosen
 
 
-def _chosen_systems(names: str | None) -> list[System]:
+def _known_systems(external: Path | None) -> dict[str, System]:
     known = all_systems()
+    if external is not None:
+        try:
+            known |= load_external(external)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--external") from error
+    return known
+
+
+def _chosen_systems(known: dict[str, System], names: str | None) -> list[System]:
     for name in names.split(",") if names else ():
         if name not in known:
             raise click.BadParameter(f"no system {name!r}; there are {', '.join(known)}", param_hint="--system")
     return [known[name] for name in (names.split(",") if names else known)]
 
 
-def _list(console: Console) -> None:
+def _results_of(files: tuple[Path, ...]) -> Results:
+    try:
+        return merge_results([load_results(path) for path in files])
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _list(console: Console, systems: dict[str, System]) -> None:
     for scenario in all_scenarios().values():
         console.print(f"[bold]{scenario.name}[/]: {scenario.title}", highlight=False)
         for point in scenario.points:
             console.print(f"  {scenario.name}@{point.name}: {point.title}", highlight=False)
-    for system in all_systems().values():
-        console.print(f"[bold]{system.name}[/] ({system.work}) {system.missing() or ''}", highlight=False)
+    for system in systems.values():
+        why = system.missing()
+        console.print(Text.assemble((system.name, "bold"), f" ({system.work})" + (f" left out: {why}" if why else "")))

@@ -82,7 +82,7 @@ def execute(order: Order, file: Path, told: Callable[[Progress], None]) -> Resul
     tools = build_tools()
     missing = {system.name: why for system in order.systems if (why := system.missing()) is not None}
     systems = [system for system in order.systems if system.name not in missing]
-    for scenario in dict.fromkeys(scenario for scenario, _point in order.points):
+    for scenario in {scenario.name: scenario for scenario, _point in order.points}.values():
         for system in systems:
             if scenario.takes(system) and (why := scenario.unavailable(system)) is not None:
                 missing[f"{system.name} in {scenario.name}"] = why

@@ -92,7 +92,7 @@ def hostile_lines() -> bytes:
         lines.append(
             start
             + (
-                f',"price":"{price:.0f}.{digits[:20]}","volume":"{digits[:9]}e-9"}}',  # exponents and many digits
+                f',"price":"{price:.0f}.{digits[:20]}","volume":"1{digits[:8]}e-9"}}',  # exponents and many digits
                 f',"deep":{deep},"price":"{price:.9f}000000000000000"}}',
                 f' ,\t"price" : "1.{digits[:24]}" , "bid" :null, "ask": null }}',
                 f',"x":{{"price":["{digits}"]}},"price":{price:.8f}}}',

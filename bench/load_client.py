@@ -166,9 +166,7 @@ class LoadClient:
     def _connected(self) -> Connected:
         connected = msgspec.json.decode(self._program.lines.read(self._timeout_s + 5), type=Connected)
         if connected.failed:
-            raise TrialFailed(
-                f"{connected.failed} of {self._connections} connections could not be made: {connected.reason}"
-            )
+            raise TrialFailed(f"{connected.failed} of {self._connections} connections could not be made: {connected.reason}")
         return connected
 
     @property

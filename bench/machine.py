@@ -45,11 +45,7 @@ def _cpu_field(name: str) -> str:
 
 def _cpu_model() -> str:
     family = " ".join(f"{name} {value}" for name in ("cpu family", "model", "stepping") if (value := _cpu_field(name)))
-    return (
-        f"{_cpu_field('model name') or platform.processor() or 'unknown'} ({family})"
-        if family
-        else _cpu_field("model name")
-    )
+    return f"{_cpu_field('model name') or platform.processor() or 'unknown'} ({family})" if family else _cpu_field("model name")
 
 
 def _memory_gib() -> float:

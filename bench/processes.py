@@ -73,9 +73,7 @@ def memory_kib(pids: Iterable[int]) -> int:
 
 def machine_busy_s() -> float:
     """CPU time that all of the machine has spent so far, over all CPUs."""
-    user, nice, system, _idle, _wait, irq, softirq, *_ = map(
-        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
-    )
+    user, nice, system, _idle, _wait, irq, softirq, *_ = map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:])
     return (user + nice + system + irq + softirq) / _TICKS_PER_S
 
 

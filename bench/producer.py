@@ -90,6 +90,11 @@ class Producer:
         with contextlib.suppress(OSError):  # that it is gone is told by the answer that does not come
             self._socket.sendall(f"start {rate!r} {seconds!r} {start_ns}\n".encode())
 
+    def stop(self) -> None:
+        """End the run now, if there are pauses in it; :meth:`finish` tells how far it came."""
+        with contextlib.suppress(OSError):
+            self._socket.sendall(b"stop\n")
+
     def finish(self, seconds: float) -> Production:
         """The second half of :meth:`run`."""
         production = msgspec.json.decode(self._lines.read(seconds * 1.5 + 10), type=Production)

@@ -66,11 +66,7 @@ def versions_in(python: Path | None, *distributions: str) -> dict[str, str]:
     if python is None or python == Path(sys.executable):
         return {name: importlib.metadata.version(name) for name in distributions}
     sites = [str(site) for site in VENV.glob("lib/python*/site-packages")]
-    return {
-        name: found.version
-        for name in distributions
-        for found in importlib.metadata.distributions(name=name, path=sites)
-    }
+    return {name: found.version for name in distributions for found in importlib.metadata.distributions(name=name, path=sites)}
 
 
 def deb_program(name: str) -> tuple[Path, dict[str, str]] | None:

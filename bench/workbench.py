@@ -122,18 +122,14 @@ class Session:
     def others(self, subscribers: int, *, at_once: int = 100, ready_at_tick: bool = False) -> Iterator[LoadClient]:
         """More subscribers beside those that are measured, in a process of their own. Raises TrialFailed."""
         self._others += 1
-        with self._connect(
-            subscribers, at_once=at_once, ready_at_tick=ready_at_tick, name=f"others-{self._others}"
-        ) as client:
+        with self._connect(subscribers, at_once=at_once, ready_at_tick=ready_at_tick, name=f"others-{self._others}") as client:
             self.helpers.append(client.pid)
             yield client
 
-    def trial(
-        self, rate: float, seconds: float, *, sample_every: int = 1, meanwhile: Callable[[], None] | None = None
-    ) -> Trial:
+    def trial(self, rate: float, seconds: float, *, sample_every: int = 1, meanwhile: Callable[[], None] | None = None) -> Trial:
         """Raises TrialFailed when a process died or gave no answer; a loss is no error here but told in the result.
 
-        ``meanwhile`` is called while the producer works.
+        ``meanwhile`` is called while the producer works, which ends when it returns: ``seconds`` are the most then.
         """
         pids = self._pids()
         busy, wall = machine_busy_s(), time.monotonic()
@@ -144,6 +140,7 @@ class Session:
         self._producer.start(rate, seconds, start_ns)
         if meanwhile is not None:
             meanwhile()
+            self._producer.stop()
         production = self._producer.finish(seconds)
         receipt = self.client.finish(production.last)
         system_s = (cpu_ns(pids) - system) / 1e9
@@ -188,14 +185,13 @@ class Workbench:
 
     @contextlib.contextmanager
     def quiet(self) -> Iterator[Callable[[], float]]:
-        """For work done in the driver's own process; yields what tells how many cores others have used since."""
-        busy, own, wall = machine_busy_s(), time.process_time(), time.monotonic()
-        yield lambda: max(0.0, machine_busy_s() - busy - (time.process_time() - own)) / (time.monotonic() - wall)
+        """For work done in the driver's own process and children that it waits for; yields what tells how many cores
+        others have used since."""
+        busy, own, wall = machine_busy_s(), _own_s(), time.monotonic()
+        yield lambda: max(0.0, machine_busy_s() - busy - (_own_s() - own)) / (time.monotonic() - wall)
 
     @contextlib.contextmanager
-    def session(
-        self, system: StreamingSystem, subscribers: int, *, symbols: int = 0, symbols_each: int = 0
-    ) -> Iterator[Session]:
+    def session(self, system: StreamingSystem, subscribers: int, *, symbols: int = 0, symbols_each: int = 0) -> Iterator[Session]:
         """Start the system, have it fed by a producer and connect the subscribers; end all of it afterwards.
 
         ``symbols``: so many, of which each subscriber takes ``symbols_each`` (a :class:`SymbolSystem` only).
@@ -219,9 +215,7 @@ class Workbench:
                 if symbols:
                     assert isinstance(system, SymbolSystem)
                     endpoint = system.selective(endpoint, count, symbols, symbols_each)
-                return LoadClient(
-                    self._tools.load_client, endpoint, count, directory=directory, cpu=self.load_cpu, **options
-                )
+                return LoadClient(self._tools.load_client, endpoint, count, directory=directory, cpu=self.load_cpu, **options)
 
             session = Session(running, producer, connect, subscribers, symbols)
             stack.enter_context(session.client)
@@ -235,12 +229,15 @@ class Workbench:
 
     def connect(self, endpoint: Endpoint, connections: int, directory: Path, **options: Any) -> LoadClient:
         """The load client alone, for such a measurement."""
-        return LoadClient(
-            self._tools.load_client, endpoint, connections, directory=directory, cpu=self.load_cpu, **options
-        )
+        return LoadClient(self._tools.load_client, endpoint, connections, directory=directory, cpu=self.load_cpu, **options)
 
 
 def usual_load_cpu() -> int | None:
     """The last CPU that we may use; None where there is only one."""
     allowed = sorted(os.sched_getaffinity(0))
     return allowed[-1] if len(allowed) > 1 else None
+
+
+def _own_s() -> float:
+    """CPU time of this process and of the children that have ended."""
+    return sum(os.times()[:4])

@@ -11,6 +11,10 @@ enum { MQTT_CONNACK = 2, MQTT_PUBLISH = 3, MQTT_SUBACK = 9 };
 
 static void say(struct connection *c, const char *text, size_t n) { subscriber_send(c, OP_BINARY, text, n); }
 
+static void subscribed(struct connection *c) {
+  if (!options.ready_at_tick) subscriber_ready(c);
+}
+
 void broker_greet(struct connection *c) {
   if (options.protocol != MQTT) return;  // a NATS server speaks first
   char packet[64] = "\x10\0\0\4MQTT\4\2\0\0\0", name[16];
@@ -37,7 +41,7 @@ static size_t on_nats(struct connection *c, const char *p, size_t n, int64_t rec
   if (head < 4) return head;
   if (!memcmp(p, "INFO", 4) && c->state == SUBSCRIBING) say(c, SUBSCRIBE, sizeof SUBSCRIBE - 1);
   else if (!memcmp(p, "PING", 4)) say(c, "PONG\r\n", 6);
-  else if (!memcmp(p, "PONG", 4)) subscriber_ready(c);
+  else if (!memcmp(p, "PONG", 4)) subscribed(c);
   else if (*p == '-') subscriber_refused(c, "broker: ", p, head);
   return head;
 }
@@ -55,7 +59,7 @@ static size_t on_mqtt(struct connection *c, const char *p, size_t n, int64_t rec
     size_t topic = 2 + ((size_t)(unsigned char)p[at] << 8 | (unsigned char)p[at + 1]);
     if (topic <= length) receipt_take(c, p + at + topic, length - topic, received_ns);
   } else if (kind == MQTT_CONNACK) say(c, "\x82\x0a\0\1\0\5ticks\0", 12);
-  else if (kind == MQTT_SUBACK) subscriber_ready(c);
+  else if (kind == MQTT_SUBACK) subscribed(c);
   return at + length;
 }
 

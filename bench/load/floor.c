@@ -168,7 +168,10 @@ static int measure(const char *file, long repeat) {
       to = floor_tick(&source, p, feed, to, received_ns);
     }
   }
-  printf("{\"ns\":%" PRId64 ",\"ticks\":%" PRIu64 "}\n", clock_ns(CLOCK_THREAD_CPUTIME_ID) - began, source.ticks);
+  int64_t took_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - began;
+  free(text);
+  fclose(f);
+  printf("{\"ns\":%" PRId64 ",\"ticks\":%" PRIu64 "}\n", took_ns, source.ticks);
   return 0;
 }
 

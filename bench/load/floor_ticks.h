@@ -69,7 +69,10 @@ static inline const char *floor_parse(const char *p, struct tick *t) {
   p = floor_decimal(FLOOR_MEMBER(p, ",\"volume\":\""), &t->volume);
   if (!(p = FLOOR_MEMBER(p, ",\"ts\":"))) return NULL;
   const char *digits = p;
-  for (t->stamp_ns = 0; (unsigned)(*p - '0') < 10 && p - digits < 19; p++) t->stamp_ns = t->stamp_ns * 10 + (*p - '0');
+  uint64_t stamp = 0;
+  while ((unsigned)(*p - '0') < 10 && p - digits < 19) stamp = stamp * 10 + (uint64_t)(*p++ - '0');
+  if (stamp > INT64_MAX / 2) return NULL;
+  t->stamp_ns = (int64_t)stamp;
   p = floor_decimal(FLOOR_MEMBER(p, ",\"bid\":\""), &t->bid);
   p = floor_decimal(FLOOR_MEMBER(p, ",\"ask\":\""), &t->ask);
   p = floor_text(FLOOR_MEMBER(p, ",\"trade_id\":\""), &t->trade_id);

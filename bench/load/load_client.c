@@ -18,7 +18,7 @@
 //   finish LAST STILL_MS LIMIT_MS      report as soon as every connection has LAST, or nothing came for STILL_MS, or after LIMIT_MS
 //   report                             report now
 //   stall                              read nothing more -> {"ok":true}
-//   redial                             cut all connections and make them again, without hello -> as at the start
+//   redial                             cut all connections and make them again, without hello; ready with the first tick -> as at the start
 // It leaves at the end of its input.
 //
 // A receipt is timed right after the recv that completed the message. Two latencies are kept: from the stamp (the producer's write)

@@ -8,6 +8,7 @@
 // It listens at PATH for one controller, greets it with {"pid":…} and answers each command with one line of JSON:
 //   start RATE SECONDS START_NS    RATE ticks/s (0: as fast as they are read) for SECONDS, the first due at START_NS of the real-time
 //                                  clock  ->  {"first":…,"sent":…,"target":…,"elapsed_ns":…,"error":…,"late":HISTOGRAM}
+//   stop                           ends a run whose next tick is not due yet; no answer of its own
 // `ts` is the time just before the write that the line is part of; `late` is how far that was behind the schedule.
 // It leaves when the controller hangs up, and when nobody reads its output any more.
 #define _GNU_SOURCE
@@ -60,7 +61,7 @@ static int write_batch(int n, int64_t stamp, int64_t give_up_ns) {
   return write_all(batch, (size_t)(to - batch), give_up_ns);
 }
 
-static void run(double rate, double seconds, int64_t start_ns, FILE *answer) {
+static void run(double rate, double seconds, int64_t start_ns, int peer, FILE *answer) {
   static struct histogram late;
   histogram_clear(&late);
   struct schedule schedule = schedule_at(start_ns, rate);
@@ -76,6 +77,8 @@ static void run(double rate, double seconds, int64_t start_ns, FILE *answer) {
     if (rate > 0) {
       int64_t due = schedule_due_ns(&schedule, sent);
       if (due > now) {
+        struct pollfd command = {.fd = peer, .events = POLLIN};
+        if (poll(&command, 1, 0)) break;
         sleep_until_ns(due);
         continue;
       }
@@ -155,11 +158,12 @@ int main(int argc, char **argv) {
   while (wait_readable(peer, -1) && fgets(line, sizeof line, commands)) {
     double rate, seconds;
     int64_t start_ns;
+    if (!strcmp(line, "stop\n")) continue;  // it has ended the run already, or came too late for that
     if (sscanf(line, "start %lf %lf %" SCNd64, &rate, &seconds, &start_ns) != 3) {
       fprintf(stderr, "producer: not understood: %s", line);
       return 70;
     }
-    run(rate, seconds, start_ns, answers);
+    run(rate, seconds, start_ns, peer, answers);
   }
   return 0;
 }

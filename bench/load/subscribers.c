@@ -276,6 +276,7 @@ void subscribers_redial(void) {
     connections[i].state = UNUSED;
   }
   census = (struct census){.dialled_again = 1};
+  options.ready_at_tick = 1;  // there is no answer to a hello to wait for
 }
 
 void subscribers_stall(void) {

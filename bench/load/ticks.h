@@ -82,8 +82,8 @@ static inline void account_open(struct account *a, uint64_t first) { *a = (struc
 static inline void account_tick(struct account *a, uint64_t index) {
   a->received++;
   if (index == a->next) a->next = share_from(&a->share, index + 1);
-  else if (index < a->next) a->repeated++;
   else if (share_from(&a->share, index) != index) a->strange++;
+  else if (index < a->next) a->repeated++;
   else {
     a->missing += share_between(&a->share, a->next, index);
     a->next = share_from(&a->share, index + 1);

@@ -25,7 +25,11 @@ _SESSIONS = 500
 def _request(to: http.client.HTTPConnection, method: str, path: str, body: dict[str, object] | None = None) -> bytes:
     text = None if body is None else json.dumps(body)
     to.request(method, path, body=text, headers={"content-type": "application/json"})
-    return to.getresponse().read()
+    answer = to.getresponse()
+    said = answer.read()
+    if answer.status >= 400:
+        sys.exit(f"{method} {path}: {answer.status} {said[:200]!r}")
+    return said
 
 
 def main(public_url: str, admin_url: str) -> None:

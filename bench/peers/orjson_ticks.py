@@ -12,7 +12,7 @@ import sys
 import time
 from decimal import Decimal, InvalidOperation
 
-import orjson
+import orjson  # type: ignore[import-not-found,unused-ignore]
 
 _AMOUNTS = ("price", "volume", "bid", "bid_volume", "ask", "ask_volume")
 _PAST_NS = 7 * 24 * 3600 * 1_000_000_000

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import sys
 
-import uvloop
-from picows import WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
+import uvloop  # type: ignore[import-not-found,unused-ignore]
+from picows import (  # type: ignore[import-not-found,unused-ignore]
+    WSListener,
+    WSMsgType,
+    WSTransport,
+    WSUpgradeRequest,
+    ws_create_server,
+)
 
 from bench.peers.stdin_lines import each_line
 from bench.peers.typed_ticks import typed_transform
 
 
-class _Subscriber(WSListener):  # type: ignore[misc] # picows is not installed where types are checked
+class _Subscriber(WSListener):  # type: ignore[misc,unused-ignore]
     def __init__(self, subscribers: set[WSTransport]) -> None:
         super().__init__()
         self._subscribers = subscribers

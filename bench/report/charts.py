@@ -39,26 +39,19 @@ def percentiles(*, title: str, curves: dict[str, Histogram]) -> str | None:
         return None
     drawing = Drawing(_WIDTH, _HEIGHT, title)
     most_nines = max(2.0, math.log10(max(histogram.count for histogram in filled.values())))
-    labels = [
-        (10.0**-n, f"{100 - 10.0 ** (2 - n):.{max(0, n - 2)}f} %" if n else "0 %") for n in range(int(most_nines) + 1)
-    ]
+    labels = [(10.0**-n, f"{100 - 10.0 ** (2 - n):.{max(0, n - 2)}f} %" if n else "0 %") for n in range(int(most_nines) + 1)]
     labels.insert(1, (0.5, "50 %"))
     across = log_axis(10.0**-most_nines, 1.0, _RIGHT, _LEFT, labels)
-    up = _magnitudes(
-        min(max(h.percentile(1), 1.0) for h in filled.values()) / 1e3, max(h.max_ns for h in filled.values()) / 1e3
-    )
+    up = _magnitudes(min(max(h.percentile(1), 1.0) for h in filled.values()) / 1e3, max(h.max_ns for h in filled.values()) / 1e3)
     _frame(drawing, across, up, "percentile of all deliveries", "latency, µs")
     ends = []
     for (name, histogram), colour in zip(filled.items(), _colours(), strict=False):
         points = [
-            (across.place(max(1 - below / 100, 10.0**-most_nines)), up.place(value / 1e3))
-            for below, value in histogram.curve()
+            (across.place(max(1 - below / 100, 10.0**-most_nines)), up.place(value / 1e3)) for below, value in histogram.curve()
         ]
         points.append((across.place(10.0**-most_nines), points[-1][1]))
         drawing.path(points, colour)
-        ends.append(
-            (points[-1][1], f"{name} (p50 {_microseconds(histogram, 50)}, p99 {_microseconds(histogram, 99)})", colour)
-        )
+        ends.append((points[-1][1], f"{name} (p50 {_microseconds(histogram, 50)}, p99 {_microseconds(histogram, 99)})", colour))
     _legend(drawing, ends)
     return drawing.document()
 
@@ -71,15 +64,9 @@ def lines(*, title: str, x_title: str, y_title: str, drawn: Sequence[Line]) -> s
     drawing = Drawing(_WIDTH, _HEIGHT, title)
     parameters = sorted({point.parameter for line in filled for point in line.points})
     figures = [
-        figure
-        for line in filled
-        for point in line.points
-        for figure in (point.figure.least, point.figure.most)
-        if figure > 0
+        figure for line in filled for point in line.points for figure in (point.figure.least, point.figure.most) if figure > 0
     ]
-    across = log_axis(
-        parameters[0] / 1.5, parameters[-1] * 1.5, _LEFT, _RIGHT, [(value, f"{value:,.0f}") for value in parameters]
-    )
+    across = log_axis(parameters[0] / 1.5, parameters[-1] * 1.5, _LEFT, _RIGHT, [(value, f"{value:,.0f}") for value in parameters])
     up = _magnitudes(min(figures), max(figures))
     _frame(drawing, across, up, x_title, y_title)
     ends = []

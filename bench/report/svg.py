@@ -100,7 +100,6 @@ class Drawing:
     def _add(self, tag: str, **attributes: str | float) -> ElementTree.Element:
         """Underscores in names stand for hyphens; numbers are written with one decimal."""
         named = {
-            name.replace("_", "-"): f"{value:.1f}" if isinstance(value, float) else str(value)
-            for name, value in attributes.items()
+            name.replace("_", "-"): f"{value:.1f}" if isinstance(value, float) else str(value) for name, value in attributes.items()
         }
         return ElementTree.SubElement(self._root, tag, named)

@@ -27,9 +27,7 @@ COLUMNS = (
 )
 
 
-def compare(
-    session: Session, rate: float, seconds: float, beside: Callable[[], AbstractContextManager[object]]
-) -> Outcome:
+def compare(session: Session, rate: float, seconds: float, beside: Callable[[], AbstractContextManager[object]]) -> Outcome:
     """``beside`` is what makes the difference while its context is open."""
     before = session.trial(rate, seconds / 2)
     with beside():

@@ -63,17 +63,13 @@ def _search(bench: Workbench, system: StreamingSystem, subscribers: int, search:
     foreign, why = 0.0, "no attempt"
     attempt = search.next()
     while attempt is not None:
-        with bench.session(
-            system, subscribers
-        ) as session:  # one that does not come up is no matter of the rate: not caught
+        with bench.session(system, subscribers) as session:  # one that does not come up is no matter of the rate: not caught
             try:
                 session.trial(min(attempt.rate, _FIRST_RATES[subscribers]), min(_WARM_UP_S, seconds))
                 held = True
                 while held and attempt is not None:
                     rate, thorough = attempt
-                    trial = session.trial(
-                        rate, seconds if thorough else seconds / 2, sample_every=_sample_every(rate, subscribers)
-                    )
+                    trial = session.trial(rate, seconds if thorough else seconds / 2, sample_every=_sample_every(rate, subscribers))
                     held = sustained(trial)
                     foreign = max(foreign, trial.foreign_cores)
                     search.tell(attempt, held)
@@ -106,9 +102,7 @@ def _plot(results: Results) -> str | None:
             if (figure := spread_of(results.of("deliveries", point.name).get(system, []), "deliveries_per_s"))
         ]
         drawn.append(Line(system, points))
-    return lines(
-        title="Highest sustained deliveries per second", x_title="subscribers", y_title="deliveries/s", drawn=drawn
-    )
+    return lines(title="Highest sustained deliveries per second", x_title="subscribers", y_title="deliveries/s", drawn=drawn)
 
 
 _POINTS = (

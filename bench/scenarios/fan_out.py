@@ -12,13 +12,10 @@ from bench.workbench import Workbench
 
 _RATES = {"10x200": (10, 200.0), "100x2000": (100, 2000.0), "1000x200": (1000, 200.0)}
 _POINTS = tuple(
-    Point(name, f"{subscribers:,} subscribers, {rate:,.0f} ticks/s", subscribers)
-    for name, (subscribers, rate) in _RATES.items()
+    Point(name, f"{subscribers:,} subscribers, {rate:,.0f} ticks/s", subscribers) for name, (subscribers, rate) in _RATES.items()
 )
 _WARM_UP_S = 0.5
-_PLOTS: dict[str, Plot] = {
-    f"fan-out-{point.name}": functools.partial(plot_latency, "fan-out", point) for point in _POINTS[1:]
-}
+_PLOTS: dict[str, Plot] = {f"fan-out-{point.name}": functools.partial(plot_latency, "fan-out", point) for point in _POINTS[1:]}
 
 
 def _measure(bench: Workbench, system: System, point: Point) -> Outcome:

@@ -15,9 +15,7 @@ from bench.scenarios.base import Point, Scenario
 from bench.systems.base import OnDemandSystem, System
 from bench.workbench import Workbench
 
-_SHELL = (
-    """printf '{"symbol":"BTC/USDT","price":"67123.45","ts":%s,"trade_id":"1000000000"}\\n' "$(date +%s%N)"; exec sleep 60"""
-)
+_SHELL = """printf '{"symbol":"BTC/USDT","price":"67123.45","ts":%s,"trade_id":"1000000000"}\\n' "$(date +%s%N)"; exec sleep 60"""
 _PYTHON = """
 import json, sys, time
 tick = {"symbol": "BTC/USDT", "price": "67123.45", "ts": time.time_ns(), "trade_id": "1000000000"}

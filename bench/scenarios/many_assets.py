@@ -35,9 +35,7 @@ def _measure(bench: Workbench, system: System, point: Point) -> Outcome:
             if ticks != repeat * lines.LINES:
                 raise TrialFailed(f"only {ticks} of {repeat * lines.LINES} ticks were accepted")
             rounds.append(took / ticks)
-    return Outcome(
-        values={"ns_per_tick": statistics.median(rounds), "least_ns": min(rounds)}, foreign_cores=foreign()
-    )
+    return Outcome(values={"ns_per_tick": statistics.median(rounds), "least_ns": min(rounds)}, foreign_cores=foreign())
 
 
 def _unavailable(system: System) -> str | None:

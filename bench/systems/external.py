@@ -63,7 +63,7 @@ def load_external(file: Path) -> dict[str, System]:
     """By name. Raises ValueError: not such a file; says what is wrong with it."""
     try:
         described = msgspec.toml.decode(file.read_bytes(), type=_File)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, ValueError) as error:  # msgspec's and tomllib's errors are ValueErrors
         raise ValueError(f"{file}: {error}") from error
     return {description.name: _system(description) for description in described.system}
 

@@ -46,9 +46,7 @@ class FedSystem(StreamingSystem):
         port = free_port()
         producer = Program(ingestor, directory=directory, name="producer")
         try:
-            server = Program(
-                self.command(port), directory=directory, name=self.name, stdin=producer.stdout, env=self.env
-            )
+            server = Program(self.command(port), directory=directory, name=self.name, stdin=producer.stdout, env=self.env)
             try:
                 wait_for_port(port, server)
                 yield Server(server, self.endpoint(port))

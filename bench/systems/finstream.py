@@ -123,9 +123,7 @@ class FinStream(ArenaSystem, SymbolSystem, OnDemandSystem, ControlledSystem):
         for i in range(subscribers):
             topics = [f"bench:S{(i * each + k) % symbols}/USD" for k in range(each)]
             hellos.append(msgspec.json.encode({"op": "subscribe", "topics": topics, "id": 1}).decode())
-        return msgspec.structs.replace(
-            endpoint, hello=(), own_hellos=tuple(hellos), symbols=symbols, symbols_each=each
-        )
+        return msgspec.structs.replace(endpoint, hello=(), own_hellos=tuple(hellos), symbols=symbols, symbols_each=each)
 
     def noise(self, running: RunningSystem, directory: Path) -> Program:
         assert isinstance(running, _Engine)

@@ -11,12 +11,11 @@ _MODULES = ("picows", "uvloop", "msgspec")
 
 
 class Picows(FedSystem):
-    env = {"PYTHONPATH": str(ROOT)}
-
     def __init__(self, name: str, work: Literal["typed", "relay"], note: str) -> None:
         self.name = name
         self.work = work
         self.note = note
+        self.env = {"PYTHONPATH": str(ROOT)}
 
     def missing(self) -> str | None:
         return None if python_for(*_MODULES) else "python -m bench --setup (or pip install picows uvloop)"

@@ -9,12 +9,11 @@ from bench.systems.fed import FedSystem
 
 
 class Websockets(FedSystem):
-    env = {"PYTHONPATH": str(ROOT)}
-
     def __init__(self, name: str, work: Literal["typed", "relay"], note: str) -> None:
         self.name = name
         self.work = work
         self.note = note
+        self.env = {"PYTHONPATH": str(ROOT)}
 
     def missing(self) -> str | None:
         return None if python_for("websockets", "msgspec") else "python -m bench --setup (or pip install websockets)"

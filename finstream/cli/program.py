@@ -28,6 +28,7 @@ _COMMANDS = {
     "reboot": ("finstream.cli.reboot:reboot", "Restart the whole engine."),
     "config": ("finstream.cli.config:config", "Check a configuration, or plan a change of it."),
     "check": ("finstream.cli.check:check", "Try out an ingestor and report what to mend."),
+    "bench": ("finstream.cli.bench:bench", "Measure the engine and its peers (in the source tree)."),
 }
 
 

@@ -11,7 +11,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench.results import Results, load_results
+from bench.results import Results, load_results, save_results
+from bench.scenarios import all_scenarios
+from bench.systems import all_systems
+from bench.toolchain import BUILD, build_tools
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -55,7 +58,7 @@ def test_wrong_names_are_answered_with_the_right_ones(arguments: list[str], told
 @pytest.mark.slow
 def test_parse_writes_figures_plot_and_machine(tmp_path: Path) -> None:
     results = run(tmp_path, "--scenario", "parse@short", "--seconds", "0.1")
-    assert [m.system for m in results.measurements] == ["finstream", "msgspec-decimal"]
+    assert [m.system for m in results.measurements] == ["finstream", "msgspec-decimal"]  # the others do not read short lines
     assert all(m.values["ns_per_tick"] > 0 and m.problem is None for m in results.measurements)
     assert {"cpu", "python", "compiler", "system"} <= set(results.machine)
     assert results.systems["msgspec-decimal"]["msgspec"]
@@ -77,6 +80,79 @@ def test_latency_is_complete_and_leaves_no_process(tmp_path: Path, system: str) 
     assert {"p50_us", "p999_us", "cpu_us", "load_cores", "memory_kib"} <= set(measurement.values)
     assert (tmp_path / "latency-1.svg").exists()
     assert children() <= before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", ["floor", "mosquitto", "nats", "node-ws", "node-ws-relay", "picows", "picows-relay"])
+def test_every_peer_that_is_installed_delivers_all(tmp_path: Path, system: str) -> None:
+    if why := all_systems()[system].missing():
+        pytest.skip(why)
+    before = children()
+    (measurement,) = run(tmp_path, "--scenario", "fan-out@10x200", "--system", system, "--seconds", "0.2").measurements
+    assert measurement.problem is None
+    assert measurement.complete
+    assert children() <= before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", ["fan-out@10x200", "pipe", "stalled", "symbols", "noise", "first-tick@shell", "idle@1000"])
+def test_every_scenario_gives_its_figures(tmp_path: Path, scenario: str) -> None:
+    before = children()
+    (measurement,) = run(tmp_path, "--scenario", scenario, "--system", "finstream", "--seconds", "0.4").measurements
+    columns = {column.key for column in all_scenarios()[measurement.scenario].columns}
+    assert measurement.problem is None
+    assert measurement.complete is not False
+    assert columns <= set(measurement.values)
+    assert children() <= before
+
+
+@pytest.mark.slow
+def test_a_storm_ends_when_all_stream_again(tmp_path: Path) -> None:
+    (measurement,) = run(tmp_path, "--scenario", "storm", "--system", "floor", "--seconds", "0.3").measurements
+    assert measurement.problem is None
+    assert measurement.complete
+    assert measurement.values["reconnects_per_s"] > 0
+
+
+@pytest.mark.slow
+def test_external_systems_take_part(tmp_path: Path) -> None:
+    build_tools()
+    described = f"""
+    [[system]]
+    name = "mine"
+    work = "typed"
+    command = ["{BUILD / "floor"}", "{{port}}"]
+    stamp_member = "ts_event"
+    stamp_unit = "us"
+    """
+    (tmp_path / "external.toml").write_text(described)
+    arguments = ("--external", str(tmp_path / "external.toml"), "--system", "mine", "--seconds", "0.2")
+    (measurement,) = run(tmp_path, "--scenario", "latency@1", *arguments).measurements
+    assert (measurement.system, measurement.complete, measurement.problem) == ("mine", True, None)
+
+
+def test_bars_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    save_results(Results(), file)
+    done = bench("--bars", str(file))
+    assert done.returncode == 0
+    assert "not measured in this run" in done.stdout
+    assert bench("--bars", str(tmp_path / "none.json")).returncode == 1
+
+
+def test_finstream_bench_is_the_same_command(tmp_path: Path) -> None:
+    """It is looked for beside the package, so it runs from any folder."""
+    command = [str(Path(sys.executable).parent / "finstream"), "bench", "--list"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, bench("--list").stdout)
+
+
+def test_finstream_bench_explains_itself_where_there_is_no_source_tree(tmp_path: Path) -> None:
+    told = "import sys, finstream.cli.bench as b; from pathlib import Path; b._CHECKOUT = Path(sys.argv.pop()); b.bench()"
+    done = subprocess.run([sys.executable, "-c", told, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "part of the source tree" in done.stderr
+    assert "make bench" in done.stderr
 
 
 @pytest.mark.slow
@@ -123,7 +199,7 @@ def children() -> set[str]:
         if (
             entry.name.isdigit()
             and int(entry.name) != os.getpid()
-            and ("bench/build/" in command or "bench.peers" in command)
+            and ("bench/build/" in command or "bench.peers" in command or "bench/peers" in command)
         ):
             found.add(f"{entry.name} {command}")
     return found

@@ -19,9 +19,7 @@ Connect = Callable[..., LoadClient]
 
 def tick(index: int, *, stamp: int = 1_700_000_000_000_000_000) -> bytes:
     """As FinStream's: the index as a string member near the end."""
-    return (
-        f'{{"type":"tick","symbol":"BTC/USDT","price":"67123.45","ts":{stamp},"trade_id":"{FIRST + index}"}}'.encode()
-    )
+    return f'{{"type":"tick","symbol":"BTC/USDT","price":"67123.45","ts":{stamp},"trade_id":"{FIRST + index}"}}'.encode()
 
 
 def ticks(*indexes: int) -> bytes:

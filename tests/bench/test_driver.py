@@ -21,6 +21,7 @@ from bench.workbench import Workbench
 
 class Still(ParsingSystem):
     work = "typed"
+    shapes = ("a", "b")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -52,7 +53,7 @@ def scenario(measure: Callable[[Workbench, System, Point], Outcome]) -> Scenario
 @pytest.fixture
 def bench(tmp_path: Path) -> Workbench:
     nothing = Path("/nonexistent")
-    return Workbench(Tools(nothing, nothing, nothing), tmp_path, load_cpu=None)
+    return Workbench(Tools(nothing, nothing, nothing, nothing), tmp_path, load_cpu=None)
 
 
 def test_systems_take_turns_and_each_repeat_begins_with_another() -> None:
@@ -92,8 +93,25 @@ def test_a_failure_is_a_result_and_the_run_goes_on(bench: Workbench) -> None:
 
 
 def test_what_is_shipped_is_found_in_its_order() -> None:
-    assert list(all_scenarios()) == ["parse", "latency", "deliveries"]
-    assert list(all_systems()) == ["finstream", "msgspec-decimal", "websockets", "websockets-relay"]
+    assert list(all_scenarios()) == [
+        "parse", "assets", "latency", "fan-out", "pipe", "deliveries", "idle", "storm", "stalled", "symbols", "noise", "first-tick",
+    ]  # fmt: skip
+    assert list(all_systems()) == [
+        "finstream", "floor", "mosquitto", "msgspec-decimal", "nats", "node-ws", "node-ws-relay", "orjson-decimal",
+        "picows", "picows-relay", "websockets", "websockets-relay",
+    ]  # fmt: skip
+
+
+def test_parsers_take_only_the_lines_that_they_can_read() -> None:
+    parse, floor = all_scenarios()["parse"], all_systems()["floor"]
+    taken = [point.name for point in parse.points if parse.takes(floor, point)]
+    assert taken == ["typical"]
+
+
+def test_a_system_that_cannot_do_a_scenario_is_left_out_of_it_only() -> None:
+    still = dataclasses.replace(scenario(lambda *_: Outcome()), unavailable=lambda system: "no" if system.name == "x" else None)
+    systems: list[System] = [Still("x"), Still("y")]
+    assert {task.system.name for task in plan([(still, p) for p in still.points], systems, 1)} == {"y"}
 
 
 def test_every_scenario_has_its_headline_among_its_columns() -> None:

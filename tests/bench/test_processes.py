@@ -14,9 +14,7 @@ import pytest
 from bench.processes import Lines, Program, TrialFailed, cpu_ns, memory_kib, process_tree
 
 ROOT = Path(__file__).parent.parent.parent
-STUBBORN = (
-    "import signal, subprocess, sys; signal.signal(15, signal.SIG_IGN); child = subprocess.Popen(['sleep', '60']);"
-)
+STUBBORN = "import signal, subprocess, sys; signal.signal(15, signal.SIG_IGN); child = subprocess.Popen(['sleep', '60']);"
 
 
 def is_running(pid: int) -> bool:

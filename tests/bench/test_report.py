@@ -90,9 +90,7 @@ def printed(results: Results) -> str:
 
 
 def latency(system: str, repeat: int, p50: float, **more: Any) -> Measurement:
-    return Measurement(
-        scenario="latency", point="1", system=system, repeat=repeat, values={"p50_us": p50}, complete=True, **more
-    )
+    return Measurement(scenario="latency", point="1", system=system, repeat=repeat, values={"p50_us": p50}, complete=True, **more)
 
 
 def test_table_shows_medians_ranges_ratios_and_wholeness() -> None:
@@ -113,9 +111,7 @@ def test_table_tells_failures_losses_and_disturbance_as_they_are() -> None:
     failed = Measurement(scenario="latency", point="1", system="two", repeat=0, problem="it said [red]no[/red]")
     lossy = latency("one", 0, 40, problem="3 of 4 delivered", foreign_cores=1.0)
     lossy.complete = False
-    text = printed(
-        Results(systems={"one": {}, "two": {}}, left_out={"three": "not [here]"}, measurements=[lossy, failed])
-    )
+    text = printed(Results(systems={"one": {}, "two": {}}, left_out={"three": "not [here]"}, measurements=[lossy, failed]))
     assert "two: it said [red]no[/red]" in text
     assert "failed 1/1" in text
     assert "one: 3 of 4 delivered" in text

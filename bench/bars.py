@@ -1,0 +1,119 @@
+"""The bars: what FinStream is held to, as ratios within one run. A bar is data; the results of a run tell whether it is met.
+
+Two references are meant by name: ``floor`` is ours, ``rust`` is the Rust gateway that the bars are about (tokio,
+serde_json, rust_decimal). It is no part of this project: describe it in a file for ``--external`` under that name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from bench.results import Measurement, Results, Spread, ratios, spread_of
+
+__all__ = ["BARS", "Bar", "Verdict", "judge"]
+
+_SUBJECT = "finstream"
+_Figure = Callable[[Results], Spread | None]
+
+
+class Bar(NamedTuple):
+    what: str
+    measured: _Figure
+    sense: Literal["≤", "≥"]
+    limit: float
+    unit: str
+    """After the number; ``×`` for ratios."""
+    digits: int
+
+
+class Verdict(NamedTuple):
+    bar: Bar
+    measured: Spread | None
+    """None: this run has not what it takes."""
+
+    @property
+    def met(self) -> bool | None:
+        """By the median over the repeats; None when it was not measured."""
+        if self.measured is None:
+            return None
+        median = self.measured.median
+        return median <= self.bar.limit if self.bar.sense == "≤" else median >= self.bar.limit
+
+
+def judge(results: Results) -> list[Verdict]:
+    """All bars, in their order."""
+    return [Verdict(bar, bar.measured(results)) for bar in BARS]
+
+
+def _rows(results: Results, scenario: str, point: str, system: str) -> list[Measurement]:
+    """Those that were whole: what loses ticks is another service."""
+    return [row for row in results.of(scenario, point).get(system, []) if row.complete is not False]
+
+
+def _absolute(scenario: str, point: str, key: str) -> _Figure:
+    return lambda results: spread_of(_rows(results, scenario, point, _SUBJECT), key)
+
+
+def _against(scenario: str, point: str, key: str, other: str, *, inverse: bool = False) -> _Figure:
+    """Ours divided by the other's, repeat by repeat; ``inverse``: the other's by ours."""
+
+    def measured(results: Results) -> Spread | None:
+        pair = [_rows(results, scenario, point, name) for name in (_SUBJECT, other)]
+        of, to = reversed(pair) if inverse else pair
+        return ratios(of, to, key)
+
+    return measured
+
+
+def _across(scenario: str, key: str, few: str, many: str) -> _Figure:
+    """Our figure at one point divided by that at another."""
+
+    def measured(results: Results) -> Spread | None:
+        return ratios(_rows(results, scenario, many, _SUBJECT), _rows(results, scenario, few, _SUBJECT), key)
+
+    return measured
+
+
+def _fan_out_bars() -> list[Bar]:
+    points = {"100x2000": "100 × 2,000/s", "1000x200": "1,000 × 200/s"}
+    bars = [
+        Bar(f"p99 latency, {title}: against Rust", _against("fan-out", point, "p99_us", "rust"), "≤", 1.0, "×", 2)
+        for point, title in points.items()
+    ]
+    return bars + [
+        Bar(f"CPU per delivery, {title}: against the floor", _against("fan-out", point, "cpu_us", "floor"), "≤", 1.1, "×", 2)
+        for point, title in points.items()
+    ]
+
+
+def _sustained_bars() -> list[Bar]:
+    bars = []
+    for point, title in {"100": "100", "1000": "1,000"}.items():
+        for other, name, limit in (("floor", "the floor", 0.9), ("rust", "Rust", 1.5)):
+            figure = _against("deliveries", point, "deliveries_per_s", other)
+            bars.append(Bar(f"highest sustained deliveries/s, {title} subscribers: against {name}", figure, "≥", limit, "×", 2))
+    return bars
+
+
+BARS = (
+    Bar("parse to encode, ~145-byte lines, one core", _absolute("parse", "typical", "ns_per_tick"), "≤", 150, " ns", 0),
+    Bar("parse to encode: Rust takes", _against("parse", "typical", "ns_per_tick", "rust", inverse=True), "≥", 4, "×", 2),
+    Bar(
+        "parse to encode: msgspec with Decimal takes",
+        _against("parse", "typical", "ns_per_tick", "msgspec-decimal", inverse=True), "≥", 12, "×", 1,
+    ),
+    Bar("ticks/s taken in and delivered to 1: against the floor", _against("pipe", "1", "ticks_per_s", "floor"), "≥", 0.8, "×", 2),
+    Bar("median latency, 1 subscriber, 1,000/s: against Rust", _against("latency", "1", "p50_us", "rust"), "≤", 1.0, "×", 2),
+    Bar("median latency, 1 subscriber, 1,000/s: against the floor", _against("latency", "1", "p50_us", "floor"), "≤", 1.1, "×", 2),
+    *_fan_out_bars(),
+    *_sustained_bars(),
+    Bar("memory per idle connection at 10,000", _absolute("idle", "10000", "kib_each"), "≤", 4, " KiB", 2),
+    Bar("reconnect storm of 2,000", _absolute("storm", "2000", "reconnects_per_s"), "≥", 2000, "/s", 0),
+    Bar("reconnect storm: p99 of others against before", _absolute("storm", "2000", "p99_ratio"), "≤", 2, "×", 2),
+    Bar("p99.9 with control-plane noise against without", _absolute("noise", "10", "p999_ratio"), "≤", 1.3, "×", 2),
+    Bar("cost of a tick, 10,000 assets against 10", _across("assets", "ns_per_tick", "10", "10000"), "≤", 1.3, "×", 2),
+    Bar("cost of a delivery, 1,000 subscribers against 10", _across("fan-out", "cpu_us", "10x200", "1000x200"), "≤", 1.2, "×", 2),
+    Bar("one stalled client: others' p99 against without", _absolute("stalled", "100", "p99_ratio"), "≤", 1.1, "×", 2),
+    Bar("first tick over the process's own start", _absolute("first-tick", "shell", "over_ms"), "≤", 100, " ms", 1),
+)  # fmt: skip

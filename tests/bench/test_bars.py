@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from bench.bars import BARS, judge
+from bench.report.bars import print_bars
+from bench.results import Measurement, Results
+from bench.scenarios import all_scenarios
+
+
+def row(scenario: str, point: str, system: str, repeat: int = 0, complete: bool | None = True, **values: float) -> Measurement:
+    return Measurement(scenario=scenario, point=point, system=system, repeat=repeat, values=values, complete=complete)
+
+
+def verdict(results: Results, start: str) -> tuple[float | None, bool | None]:
+    (found,) = [v for v in judge(results) if v.bar.what.startswith(start)]
+    return found.measured and found.measured.median, found.met
+
+
+@pytest.mark.parametrize(("floor", "met"), [(2.0e6, True), (2.6e6, False)])
+def test_ratios_are_made_within_a_repeat(floor: float, met: bool) -> None:
+    rows = [row("pipe", "1", "finstream", i, ticks_per_s=2e6 * (i + 1)) for i in range(3)]
+    rows += [row("pipe", "1", "floor", i, ticks_per_s=floor * (i + 1)) for i in range(3)]
+    assert verdict(Results(measurements=rows), "ticks/s taken in") == (pytest.approx(2e6 / floor), met)
+
+
+def test_the_other_way_round() -> None:
+    rows = [row("parse", "typical", "finstream", ns_per_tick=100), row("parse", "typical", "rust", ns_per_tick=500)]
+    assert verdict(Results(measurements=rows), "parse to encode: Rust takes") == (5, True)
+
+
+def test_what_lost_ticks_does_not_count() -> None:
+    rows = [row("idle", "10000", "finstream", complete=False, kib_each=1.0)]
+    assert verdict(Results(measurements=rows), "memory per idle") == (None, None)
+
+
+def test_growth_is_judged_from_few_to_many() -> None:
+    rows = [row("assets", point, "finstream", ns_per_tick=ns, complete=None) for point, ns in (("10", 100), ("10000", 140))]
+    assert verdict(Results(measurements=rows), "cost of a tick") == (1.4, False)
+
+
+def test_every_bar_is_about_something_that_is_measured() -> None:
+    """With a row for each point that has each column as a figure, every bar gets a value."""
+    rows = []
+    for scenario in all_scenarios().values():
+        for point in scenario.points:
+            values = {column.key: 1.0 for column in scenario.columns}
+            rows += [row(scenario.name, point.name, name, **values) for name in ("finstream", "floor", "rust", "msgspec-decimal")]
+    verdicts = judge(Results(measurements=rows))
+    assert len(verdicts) == len(BARS)
+    assert [v.bar.what for v in verdicts if v.measured is None] == []
+
+
+def test_the_table_tells_what_is_met_and_what_was_not_measured() -> None:
+    out = io.StringIO()
+    rows = [row("storm", "2000", "finstream", reconnects_per_s=1999.0, p99_ratio=1.5)]
+    print_bars(Console(file=out, width=160), Results(measurements=rows))
+    text = out.getvalue()
+    assert "1,999/s" in text
+    assert "≥ 2,000/s" in text
+    assert f"1 of 2 met; {len(BARS) - 2} not measured" in text
