@@ -14,9 +14,10 @@ cdef enum:
 
 cdef enum EventKind:
     SOURCE_ENDED, SOURCE_OVERFLOWED, BLOCK_BUFFERED, LINE_REJECTED, STATUS_LINE, OUTBOX_CLOSED
+    REQUESTED, MESSAGE, PEER_CLOSED, PEER_FAULT, PEER_SILENT
 
 cdef enum CloseReason:
-    SLOW_CONSUMER_BYTES, SLOW_CONSUMER_AGE, CONNECTION_LOST
+    SLOW_CONSUMER_BYTES, SLOW_CONSUMER_AGE, CONNECTION_LOST, FINISHED
 
 cdef struct Account:
     # An outbox's figures, as told to Python.
@@ -51,6 +52,7 @@ cdef struct Events:
     uint8_t* text
     int64_t text_length
     int64_t text_room
+    int64_t line_room               # how much of it lines may fill
 
 
 cdef inline Event* tell(Events* events, int kind) noexcept nogil:
@@ -72,12 +74,31 @@ cdef inline Event* tell(Events* events, int kind) noexcept nogil:
     return &events.items[events.count - 1]
 
 
+cdef inline Event* tell_text(Events* events, int kind, int64_t length) noexcept nogil:
+    """An event with room for a text, which the caller writes. Unlike lines, requests are not dropped: who sends them is made to
+    wait instead. NULL when there is no memory for it."""
+    cdef Event* event
+    cdef void* grown
+    if events.text_length + length > events.text_room:
+        grown = realloc(events.text, events.text_room * 2 + length)
+        if grown == NULL:
+            return NULL
+        events.text = <uint8_t*> grown
+        events.text_room = events.text_room * 2 + length
+    event = tell(events, kind)
+    if event != NULL:
+        event.text = events.text_length
+        event.text_length = <int> length
+        events.text_length += length
+    return event
+
+
 cdef inline void tell_line(
     Events* events, int kind, int asset, int reason, const uint8_t* p, int64_t keep, int64_t length, int64_t received
 ) noexcept nogil:
     """Tell of a line, unless the control plane is so far behind that its share of memory is used up."""
     cdef Event* event
-    if events.text_length + keep > events.text_room or events.count >= MAX_LINE_EVENTS:
+    if events.text_length + keep > events.line_room or events.count >= MAX_LINE_EVENTS:
         events.dropped += 1
         return
     event = tell(events, kind)
