@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Protocol
 
 import twin
@@ -10,6 +12,9 @@ from finstream import _fastpath
 from finstream.pump import NEW_YORK_OFFSETS
 
 __all__ = ["Parser", "by_twin", "native"]
+
+if not Path(_fastpath.__file__).is_relative_to(os.environ.get("FINSTREAM_SANITIZED", "/")):
+    raise ImportError(f"{_fastpath.__file__} is not the instrumented extension")
 
 KINDS: dict[type[twin.Result], str] = {
     twin.Rejected: "rejected", twin.Tick: "tick", twin.Opaque: "opaque", twin.Status: "status",

@@ -91,6 +91,7 @@ def environment() -> dict[str, str]:
         "UBSAN_OPTIONS": f"print_stacktrace=1:exitcode={EXIT_CODE}",
         "PYTHONMALLOC": "malloc",
         "PYTHONPATH": str(BUILD),
+        "FINSTREAM_SANITIZED": str(BUILD),  # parsers.py refuses to test another
         "PYTHONDONTWRITEBYTECODE": "1",
         "FINSTREAM_TEST_EFFORT": os.environ.get("FINSTREAM_TEST_EFFORT", "0.05"),
     }
@@ -129,7 +130,8 @@ FUZZ = [str(HERE / "fuzz.py")]
 TESTS = [
     "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout", "120", str(HERE),
     "--ignore", str(HERE / "test_sanitized.py"), "--ignore", str(HERE / "test_fuzz.py"),
-    "-k", "not twin-",  # tables that the twin alone reads
+    # Tables that the twin alone reads, and those that the fuzzer begins with.
+    "-k", "not twin- and not test_first_broken_rule_is_the_reason",
 ]
 
 

@@ -16,7 +16,7 @@ from twin.timestamps import END_NS, SECOND_NS
 
 __all__ = [
     "CHARACTERS", "EFFORT", "decimal_texts", "examples", "hostile_lines", "json_values", "lines", "nearly_good_lines",
-    "spaced", "ticks", "timestamp_texts", "written_string",
+    "seeds", "spaced", "ticks", "timestamp_texts", "written_string",
 ]
 
 SPACE = st.sampled_from([b""] * 6 + [b" ", b"\t", b"\r", b" \t \r"])
@@ -34,6 +34,11 @@ EFFORT = float(os.environ.get("FINSTREAM_TEST_EFFORT", "1"))
 def examples(count: int) -> Any:
     """How many examples a test tries."""
     return settings(max_examples=max(5, int(count * EFFORT)), deadline=None)
+
+
+def seeds(count: int) -> range:
+    """The seeds of a test that chooses at random itself."""
+    return range(max(3, int(count * EFFORT)))
 
 
 def _written_character(character: str, form: int) -> bytes:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import strategies
 import trio
 from rig import Feed, Rig, Subscriber, tick, until
 
@@ -163,7 +164,7 @@ def check(statistics: OutboxStatistics) -> None:
     assert (statistics.queued_bytes == 0) <= (statistics.queued_messages == 0)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", strategies.seeds(10))
 async def test_books_balance(rig: Rig, seed: int) -> None:
     choose = random.Random(seed)
     market = Market(rig, choose)

@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 import pytest
+import strategies
 from rig import Rig, Subscriber, numbered, tick
 
 from finstream.pump import Framing
@@ -133,7 +134,7 @@ async def test_unknown_assets(rig: Rig) -> None:
     assert rig.pump.asset_handle("unheard of") is None
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", strategies.seeds(6))
 async def test_any_topics_against_a_model(rig: Rig, seed: int) -> None:
     """Random subscriptions and batches: every outbox gets what its topics name, in order, and no more."""
     choose = random.Random(seed)
