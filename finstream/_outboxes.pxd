@@ -71,6 +71,7 @@ cdef struct Outbox:
     bint parting        # given up, but last words may still be said
     bint dead           # nothing more is sent
     bint armed          # waits until the socket is writable
+    bint starved        # the kernel is out of memory: ask it again by the clock, for the socket may well be writable
     uint32_t interest   # what the pump's epoll set has it for
     int64_t max_bytes
     int64_t max_age     # ns
@@ -200,9 +201,10 @@ cdef inline int64_t count_complete(
     return at
 
 
-cdef inline bint must_wait(int error) noexcept nogil:
-    # Linux' EWOULDBLOCK is EAGAIN. Being out of buffers passes, too.
-    return error == EAGAIN or error == ENOBUFS or error == ENOMEM
+cdef inline bint must_wait(Outbox* outbox, int error) noexcept nogil:
+    """Whether a failed send may be tried again. Linux' EWOULDBLOCK is EAGAIN."""
+    outbox.starved = error == ENOBUFS or error == ENOMEM
+    return outbox.starved or error == EAGAIN
 
 
 cdef inline Chunk* new_chunk(int64_t size, int64_t now) noexcept nogil:
@@ -239,9 +241,10 @@ cdef inline bint queue_bytes(Outbox* outbox, const uint8_t* p, int64_t size, int
 
 
 cdef inline bint queue_slices(Outbox* outbox, int64_t taken, int64_t now) noexcept nogil:
-    """The kernel took the first ``taken`` bytes of the batch: deliver what those complete, let the rest wait. False: no memory.
+    """The kernel took the first ``taken`` bytes of the batch: deliver what those complete, let the rest wait.
 
-    Neighbouring slices of one asset share a chunk.
+    Neighbouring slices of one asset share a chunk. False when there is no memory for one; the notes then still hold the messages
+    that are neither delivered nor queued.
     """
     cdef Chunk* chunk = NULL
     cdef SliceNote* note
@@ -256,6 +259,7 @@ cdef inline bint queue_slices(Outbox* outbox, int64_t taken, int64_t now) noexce
         if taken >= size:
             taken -= size
             outbox.delivered += note.messages
+            note.messages = 0  # booked
             outbox.last_asset = note.asset
             outbox.last_seq = note.seq
             continue
@@ -263,6 +267,7 @@ cdef inline bint queue_slices(Outbox* outbox, int64_t taken, int64_t now) noexce
         at = 0
         if taken:
             at = count_complete(outbox, p, size, taken, 0, note.asset, &complete)
+            note.messages -= complete
         if chunk != NULL and chunk.asset != note.asset:
             queue_chunk(outbox, chunk)
             chunk = NULL
@@ -281,7 +286,8 @@ cdef inline bint queue_slices(Outbox* outbox, int64_t taken, int64_t now) noexce
                 chunk.whole_seq = read_seq(p + at, size - at)
         memcpy(chunk_bytes(chunk) + chunk.size, p + taken, size - taken)
         chunk.size += size - taken
-        chunk.messages += note.messages - complete
+        chunk.messages += note.messages
+        note.messages = 0
         chunk.seq = note.seq
         taken = 0
     if chunk != NULL:

@@ -23,8 +23,9 @@ from finstream import _fastpath
 from finstream.vocabulary.errors import PumpFailed
 
 __all__ = [
-    "ArenaEntry", "AssetStatistics", "BlockBuffered", "Framing", "LineRejected", "Message", "OutboxClosed", "OutboxStatistics",
-    "PeerClosed", "PeerEvent", "PeerFault", "PeerSilent", "Pump", "PumpEvent", "PumpStatistics", "Requested", "SourceEnded", "SourceOverflowed", "StatusLine", "SymbolStatistics",
+    "ArenaEntry", "AssetStatistics", "BlockBuffered", "Framing", "LineRejected", "Message", "OutboxClosed",
+    "OutboxStatistics", "PeerClosed", "PeerEvent", "PeerFault", "PeerSilent", "Pump", "PumpEvent", "PumpStatistics",
+    "Requested", "SourceEnded", "SourceOverflowed", "StatusLine", "SymbolStatistics",
 ]
 
 
@@ -181,6 +182,8 @@ class AssetStatistics(msgspec.Struct, frozen=True):
     """Of the last line of any kind; 0 before the first."""
     subscribers: int
     symbols: int
+    untold: int
+    """Rejected and status lines that were counted, but not told, because there were too many."""
 
 
 class SymbolStatistics(msgspec.Struct, frozen=True):
@@ -212,7 +215,7 @@ class ArenaEntry(msgspec.Struct, frozen=True):
     clock_error: bool
     """The smoothed lag is negative."""
     severity: int
-    """0 up to 1 s of score, 1 up to 5 s, 2 up to 15 s, 3 up to 60 s, 4 beyond; degraded means 1 or more."""
+    """0 up to 1 s of score, 1 below 5 s, 2 below 15 s, 3 below 60 s, else 4; degraded means 1 or more."""
 
 
 class PumpStatistics(msgspec.Struct, frozen=True):
@@ -256,6 +259,8 @@ def _new_york_offsets(first_year: int = 1970, last_year: int = 2200) -> list[tup
 
 
 NEW_YORK_OFFSETS = _new_york_offsets()
+_EVENTS_AT_ONCE = 128
+"""Told before other tasks get their turn."""
 
 
 class Pump:
@@ -306,21 +311,27 @@ class Pump:
     async def _deliver_events(self) -> None:
         while True:
             await trio.lowlevel.wait_readable(self._native.event_fd)
-            self._dispatch_pending()
+            for number, event in enumerate(self._take_events(), 1):
+                self._dispatch(event)
+                if number % _EVENTS_AT_ONCE == 0:
+                    await trio.lowlevel.checkpoint()
 
     def _dispatch_pending(self) -> None:
         for event in self._take_events():
-            if isinstance(event, (LineRejected, StatusLine)):
-                self._on_line(event)
-            elif isinstance(event, Requested):
-                self._on_request(event)
-            elif isinstance(event, (SourceEnded, SourceOverflowed, BlockBuffered)):
-                if told := self._on_source.get(event.source):
-                    told(event)
-            elif callback := self._on_outbox.get(event.outbox):
-                callback(event)
-            elif isinstance(event, OutboxClosed):  # a stranger's, who was refused or left before being answered
-                self._native.remove_outbox(event.outbox)
+            self._dispatch(event)
+
+    def _dispatch(self, event: PumpEvent) -> None:
+        if isinstance(event, (LineRejected, StatusLine)):
+            self._on_line(event)
+        elif isinstance(event, Requested):
+            self._on_request(event)
+        elif isinstance(event, (SourceEnded, SourceOverflowed, BlockBuffered)):
+            if told := self._on_source.get(event.source):
+                told(event)
+        elif callback := self._on_outbox.get(event.outbox):
+            callback(event)
+        elif isinstance(event, OutboxClosed):  # a stranger's, who was refused or left before being answered
+            self._native.remove_outbox(event.outbox)
 
     def _take_events(self) -> Iterator[PumpEvent]:
         for kind, *values in self._native.take_events()[0]:
@@ -481,13 +492,13 @@ class Pump:
     # --- snapshots ------------------------------------------------------------------------------------------------------
 
     def asset_statistics(self, asset: int) -> AssetStatistics:
-        *counts, rejected, last_received_ns, subscribers, symbols = self._native.asset_statistics(asset)
+        *counts, rejected, last_received_ns, subscribers, symbols, untold = self._native.asset_statistics(asset)
         by_reason = {reason: count for reason, count in zip(_fastpath.REJECTIONS, rejected, strict=True) if count}
-        values: tuple[Any, ...] = (*counts, by_reason, last_received_ns, subscribers, symbols)
+        values: tuple[Any, ...] = (*counts, by_reason, last_received_ns, subscribers, symbols, untold)
         return AssetStatistics(*values)
 
     def symbol_statistics(self, asset: int) -> list[SymbolStatistics]:
-        """At most the first 65,536 symbols that the asset named or that were subscribed."""
+        """The symbols that are subscribed, and the first 65,536 that the asset named."""
         return [SymbolStatistics(*values) for values in self._native.symbol_statistics(asset)]
 
     def symbol(self, asset: int, symbol: str) -> SymbolStatistics | None:

@@ -62,7 +62,7 @@ def _header(line: bytes) -> tuple[bytes, bytes]:
     if not colon or not name or not _TOKEN.issuperset(name):
         raise NotAHandshakeError("a broken header")
     value = value.strip(b" \t")
-    if any(byte < 0x20 and byte != 0x09 or byte == 0x7F for byte in value):
+    if any((byte < 0x20 and byte != 0x09) or byte == 0x7F for byte in value):
         raise NotAHandshakeError("a control character in a header")
     return name.lower(), value
 
