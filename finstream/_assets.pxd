@@ -1,7 +1,7 @@
 # cython: language_level=3, cdivision=True, boundscheck=False, wraparound=False
 """Assets, their symbols, and who subscribes them.
 
-An asset lives as long as the pump, so that its ``seq`` goes on when its ingestor comes back; so do its symbols. A subscription is
+An asset lives as long as the pump, so that its ``seq`` goes on when its ingestor comes back; so do the symbols it named. A subscription is
 kept on both sides: the outbox lists its subscriptions, the asset or symbol lists the outboxes it goes to. An outbox that takes
 the whole asset is not listed with the asset's symbols, else it would get their messages twice.
 """
@@ -10,13 +10,14 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy
 from finstream._arena cimport Racer
+from finstream._events cimport Bucket
 from finstream._frames cimport Label
 from finstream._json cimport likely, text, REASONS
 from finstream._outboxes cimport Outbox
 from finstream._ticks cimport MAX_SYMBOL
 
 cdef enum:
-    MAX_SYMBOLS = 65536             # of an asset; further ones are passed on, but neither counted nor subscribable
+    MAX_SYMBOLS = 65536             # that an asset's ticks may name; further ones are passed on, but not counted
 
 cdef struct Symbol:
     Symbol* next                    # in its bucket
@@ -30,12 +31,11 @@ cdef struct Symbol:
     Outbox** outboxes               # that take this symbol and not the whole asset
     int outbox_count
     int outbox_room
+    int subscriptions               # of it, those hidden behind the whole asset included
+    int place                       # in its asset's list
 
 cdef struct Asset:
     int id
-    uint8_t[MAX_SYMBOL + 1] name
-    int name_length
-    Label label
     int64_t future                  # ns; negative: unbounded
     int64_t max_age
     uint64_t seq
@@ -47,8 +47,10 @@ cdef struct Asset:
     uint64_t bytes
     uint64_t reads
     int64_t last
-    uint64_t[REASONS] rejected
     Racer racer
+    Bucket rejections               # that may be told
+    Bucket status_lines
+    uint64_t untold                 # lines of both kinds that were only counted
     Outbox** outboxes               # that take the whole asset
     int outbox_count
     int outbox_room
@@ -62,6 +64,11 @@ cdef struct Asset:
     int64_t run_start
     int64_t run_start_lines
     uint64_t run_messages
+    # Touched less often:
+    uint64_t[REASONS] rejected
+    uint8_t[MAX_SYMBOL + 1] name
+    int name_length
+    Label label
 
 cdef struct Subscription:
     Asset* asset
@@ -107,7 +114,8 @@ cdef inline uint32_t hash_symbol(text p, int length) noexcept nogil:
     return <uint32_t> (hash >> 32)
 
 
-cdef inline Symbol* find_symbol(Asset* asset, text name, int length, bint create) noexcept nogil:
+cdef inline Symbol* find_symbol(Asset* asset, text name, int length, int most) noexcept nogil:
+    """The symbol of this name; a new one if there is none yet and the asset has fewer than ``most``; else NULL."""
     cdef uint32_t hash = hash_symbol(name, length)
     cdef Symbol* symbol
     if likely(asset.bucket_count):
@@ -116,7 +124,7 @@ cdef inline Symbol* find_symbol(Asset* asset, text name, int length, bint create
             if symbol.hash == hash and symbol.length == length and memcmp(symbol.name, name, length) == 0:
                 return symbol
             symbol = symbol.next
-    if not create or asset.symbol_count >= MAX_SYMBOLS:
+    if asset.symbol_count >= most:
         return NULL
     if asset.symbol_count >= asset.bucket_count and not grow_symbols(asset):
         return NULL
@@ -129,12 +137,27 @@ cdef inline Symbol* find_symbol(Asset* asset, text name, int length, bint create
     symbol.next = asset.buckets[hash & <uint32_t> (asset.bucket_count - 1)]
     asset.buckets[hash & <uint32_t> (asset.bucket_count - 1)] = symbol
     asset.symbols[asset.symbol_count] = symbol
+    symbol.place = asset.symbol_count
     asset.symbol_count += 1
     return symbol
 
 
+cdef inline void drop_symbol(Asset* asset, Symbol* symbol) noexcept nogil:
+    """Forget a symbol that no tick ever named and nobody subscribes any more: anybody may subscribe to any nonsense."""
+    cdef Symbol** link = &asset.buckets[symbol.hash & <uint32_t> (asset.bucket_count - 1)]
+    while link[0] != symbol:
+        link = &link[0].next
+    link[0] = symbol.next
+    asset.symbol_count -= 1
+    asset.symbols[symbol.place] = asset.symbols[asset.symbol_count]
+    asset.symbols[symbol.place].place = symbol.place
+    free(symbol.outboxes)
+    free(symbol)
+
+
 cdef inline bint grow_symbols(Asset* asset) noexcept nogil:
-    cdef int count = asset.bucket_count * 2 if asset.bucket_count else 16, i
+    cdef int i
+    cdef size_t count = <size_t> asset.bucket_count * 2 if asset.bucket_count > 0 else 16
     cdef Symbol** buckets
     cdef Symbol** symbols = <Symbol**> realloc(asset.symbols, count * sizeof(Symbol*))
     cdef Symbol* symbol
@@ -150,7 +173,7 @@ cdef inline bint grow_symbols(Asset* asset) noexcept nogil:
         buckets[symbol.hash & <uint32_t> (count - 1)] = symbol
     free(asset.buckets)
     asset.buckets = buckets
-    asset.bucket_count = count
+    asset.bucket_count = <int> count
     return True
 
 
@@ -215,6 +238,8 @@ cdef inline bint start_subscription(Outbox* outbox, Asset* asset, Symbol* symbol
     asset.subscribers += not subscribes(outbox, asset)
     outbox.subscription_count += 1
     asset.line_outboxes += outbox.lines
+    if symbol != NULL:
+        symbol.subscriptions += 1
     if symbol == NULL:  # from now on the whole asset's run brings the symbols, too
         for i in range(outbox.subscription_count):
             if list[i].asset == asset and list[i].symbol != NULL:
@@ -225,14 +250,18 @@ cdef inline bint start_subscription(Outbox* outbox, Asset* asset, Symbol* symbol
 cdef inline void end_subscription(Outbox* outbox, int index) noexcept nogil:
     cdef Subscription* list = <Subscription*> outbox.subscriptions
     cdef Asset* asset = list[index].asset
-    cdef bint whole = list[index].symbol == NULL
+    cdef Symbol* symbol = list[index].symbol
     cdef int i
     deactivate(outbox, &list[index])
+    if symbol != NULL:
+        symbol.subscriptions -= 1
+        if symbol.subscriptions == 0 and symbol.ticks == 0:
+            drop_symbol(asset, symbol)
     asset.line_outboxes -= outbox.lines
     outbox.subscription_count -= 1
     list[index] = list[outbox.subscription_count]
     asset.subscribers -= not subscribes(outbox, asset)
-    if whole:
+    if symbol == NULL:
         for i in range(outbox.subscription_count):
             if list[i].asset == asset:
                 activate(outbox, &list[i])

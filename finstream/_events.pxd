@@ -11,12 +11,22 @@ from posix.unistd cimport write
 
 cdef enum:
     MAX_LINE_EVENTS = 1 << 16
+    LINE_BURST = 1024               # rejected lines of one asset that are told at once,
+    LINES_PER_SECOND = 1024         # and in the long run; the others are counted
+    STATUS_BURST = 128              # the same of status lines, so that garbage cannot displace them
+    STATUSES_PER_SECOND = 32
+
+cdef struct Bucket:
+    # Tokens, one a line.
+    int64_t tokens                  # in billionths
+    int64_t filled                  # ns: when it was looked at last
 
 cdef enum EventKind:
     SOURCE_ENDED, SOURCE_OVERFLOWED, BLOCK_BUFFERED, LINE_REJECTED, STATUS_LINE, OUTBOX_CLOSED
+    REQUESTED, MESSAGE, PEER_CLOSED, PEER_FAULT, PEER_SILENT
 
 cdef enum CloseReason:
-    SLOW_CONSUMER_BYTES, SLOW_CONSUMER_AGE, CONNECTION_LOST
+    SLOW_CONSUMER_BYTES, SLOW_CONSUMER_AGE, CONNECTION_LOST, FINISHED
 
 cdef struct Account:
     # An outbox's figures, as told to Python.
@@ -51,6 +61,7 @@ cdef struct Events:
     uint8_t* text
     int64_t text_length
     int64_t text_room
+    int64_t line_room               # how much of it lines may fill
 
 
 cdef inline Event* tell(Events* events, int kind) noexcept nogil:
@@ -72,17 +83,52 @@ cdef inline Event* tell(Events* events, int kind) noexcept nogil:
     return &events.items[events.count - 1]
 
 
-cdef inline void tell_line(
+cdef inline bint take_token(Bucket* bucket, int64_t now, int64_t burst, int64_t per_second) noexcept nogil:
+    cdef int64_t passed = now - bucket.filled
+    if bucket.filled == 0 or passed < 0 or passed > 1000000000:
+        passed = 1000000000
+    if bucket.filled == 0:
+        bucket.tokens = burst * 1000000000
+    bucket.filled = now
+    bucket.tokens += passed * per_second
+    if bucket.tokens > burst * 1000000000:
+        bucket.tokens = burst * 1000000000
+    if bucket.tokens < 1000000000:
+        return False
+    bucket.tokens -= 1000000000
+    return True
+
+
+cdef inline Event* tell_text(Events* events, int kind, int64_t length) noexcept nogil:
+    """An event with room for a text, which the caller writes. Unlike lines, requests are not dropped: who sends them is made to
+    wait instead. NULL when there is no memory for it."""
+    cdef Event* event
+    cdef void* grown
+    if events.text_length + length > events.text_room:
+        grown = realloc(events.text, events.text_room * 2 + length)
+        if grown == NULL:
+            return NULL
+        events.text = <uint8_t*> grown
+        events.text_room = events.text_room * 2 + length
+    event = tell(events, kind)
+    if event != NULL:
+        event.text = events.text_length
+        event.text_length = <int> length
+        events.text_length += length
+    return event
+
+
+cdef inline bint tell_line(
     Events* events, int kind, int asset, int reason, const uint8_t* p, int64_t keep, int64_t length, int64_t received
 ) noexcept nogil:
-    """Tell of a line, unless the control plane is so far behind that its share of memory is used up."""
+    """Tell of a line, unless the control plane is so far behind that its share of memory is used up. Whether it was told."""
     cdef Event* event
-    if events.text_length + keep > events.text_room or events.count >= MAX_LINE_EVENTS:
+    if events.text_length + keep > events.line_room or events.count >= MAX_LINE_EVENTS:
         events.dropped += 1
-        return
+        return False
     event = tell(events, kind)
     if event == NULL:
-        return
+        return False
     memcpy(events.text + events.text_length, p, keep)
     event.asset = asset
     event.reason = reason
@@ -91,3 +137,4 @@ cdef inline void tell_line(
     event.text = events.text_length
     event.text_length = <int> keep
     events.text_length += keep
+    return True

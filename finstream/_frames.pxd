@@ -15,7 +15,7 @@ cdef enum:
     MAX_HEADER = 10
     # What a message may be longer than its line: header, names longer than their aliases, formatted decimals, times, the asset.
     MESSAGE_OVERHEAD = 1024
-    MAX_LEAD = 256
+    MAX_LEAD = 128  # what stands in it, a name of 64 bytes included, and the slack of a short copy
 
 cdef struct Label:
     # What stands the same in every message of an asset.

@@ -11,9 +11,10 @@ published = delivered + queued + killed.
 """
 
 from libc.errno cimport EAGAIN, EINTR, ENOBUFS, ENOMEM, errno
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memchr, memcpy
+from finstream._inboxes cimport Inbox
 from finstream._json cimport is_digit, likely
 
 cdef extern from "string.h" nogil:
@@ -66,9 +67,12 @@ cdef struct Outbox:
     int64_t handle
     int fd
     bint lines          # framing: lines instead of WebSocket frames
-    bint closed         # finished by a final push, or dead: nothing more is accepted
-    bint dead           # given up: nothing more is sent
-    bint armed          # in the pump's epoll set, until the socket is writable
+    bint closed         # finished by a final push, or given up: nothing more of the stream is accepted
+    bint parting        # given up, but last words may still be said
+    bint dead           # nothing more is sent
+    bint armed          # waits until the socket is writable
+    bint starved        # the kernel is out of memory: ask it again by the clock, for the socket may well be writable
+    uint32_t interest   # what the pump's epoll set has it for
     int64_t max_bytes
     int64_t max_age     # ns
     # This batch:
@@ -91,6 +95,14 @@ cdef struct Outbox:
     uint64_t sent_bytes
     int last_asset      # of the last message delivered; -1 before the first
     uint64_t last_seq
+    # The other direction, where the pump reads it, too:
+    int phase
+    bint owned          # the pump accepted the connection, and closes it
+    bint paused         # not read from until the control plane has caught up
+    Inbox inbox
+    int64_t heard       # ns, monotonic: when anything came last
+    int64_t pinged
+    int64_t deadline    # of the handshake, or of leaving
     # Its subscriptions, a list that the pump keeps:
     void* subscriptions
     int subscription_count
@@ -189,9 +201,10 @@ cdef inline int64_t count_complete(
     return at
 
 
-cdef inline bint must_wait(int error) noexcept nogil:
-    # Linux' EWOULDBLOCK is EAGAIN. Being out of buffers passes, too.
-    return error == EAGAIN or error == ENOBUFS or error == ENOMEM
+cdef inline bint must_wait(Outbox* outbox, int error) noexcept nogil:
+    """Whether a failed send may be tried again. Linux' EWOULDBLOCK is EAGAIN."""
+    outbox.starved = error == ENOBUFS or error == ENOMEM
+    return outbox.starved or error == EAGAIN
 
 
 cdef inline Chunk* new_chunk(int64_t size, int64_t now) noexcept nogil:
@@ -228,9 +241,10 @@ cdef inline bint queue_bytes(Outbox* outbox, const uint8_t* p, int64_t size, int
 
 
 cdef inline bint queue_slices(Outbox* outbox, int64_t taken, int64_t now) noexcept nogil:
-    """The kernel took the first ``taken`` bytes of the batch: deliver what those complete, let the rest wait. False: no memory.
+    """The kernel took the first ``taken`` bytes of the batch: deliver what those complete, let the rest wait.
 
-    Neighbouring slices of one asset share a chunk.
+    Neighbouring slices of one asset share a chunk. False when there is no memory for one; the notes then still hold the messages
+    that are neither delivered nor queued.
     """
     cdef Chunk* chunk = NULL
     cdef SliceNote* note
@@ -245,6 +259,7 @@ cdef inline bint queue_slices(Outbox* outbox, int64_t taken, int64_t now) noexce
         if taken >= size:
             taken -= size
             outbox.delivered += note.messages
+            note.messages = 0  # booked
             outbox.last_asset = note.asset
             outbox.last_seq = note.seq
             continue
@@ -252,6 +267,7 @@ cdef inline bint queue_slices(Outbox* outbox, int64_t taken, int64_t now) noexce
         at = 0
         if taken:
             at = count_complete(outbox, p, size, taken, 0, note.asset, &complete)
+            note.messages -= complete
         if chunk != NULL and chunk.asset != note.asset:
             queue_chunk(outbox, chunk)
             chunk = NULL
@@ -270,7 +286,8 @@ cdef inline bint queue_slices(Outbox* outbox, int64_t taken, int64_t now) noexce
                 chunk.whole_seq = read_seq(p + at, size - at)
         memcpy(chunk_bytes(chunk) + chunk.size, p + taken, size - taken)
         chunk.size += size - taken
-        chunk.messages += note.messages - complete
+        chunk.messages += note.messages
+        note.messages = 0
         chunk.seq = note.seq
         taken = 0
     if chunk != NULL:
@@ -339,6 +356,49 @@ cdef inline void settle_accounts(Outbox* outbox) noexcept nogil:
         outbox, chunk_bytes(chunk), chunk.size, chunk.sent, chunk.booked, chunk.asset, &complete)
     chunk.messages -= complete
     outbox.queued_messages -= complete
+
+
+cdef inline void keep_partial(Outbox* outbox) noexcept nogil:
+    """Of what waits, leave only the rest of the message that is partly sent: the other side could not make sense of anything
+    else after it. All others will never be delivered."""
+    cdef Chunk* chunk = outbox.head
+    cdef Chunk* next
+    cdef int64_t stop
+    settle_accounts(outbox)
+    if chunk == NULL or chunk.sent == 0 and chunk.whole == 0:
+        stop = 0
+    elif chunk.messages == 0:
+        stop = chunk.size if chunk.sent < chunk.size else 0  # a control frame
+    elif chunk.whole:
+        stop = chunk.whole
+    elif chunk.sent > chunk.booked:
+        stop = chunk.booked + message_length(outbox.lines, chunk_bytes(chunk) + chunk.booked, chunk.size - chunk.booked)
+    else:
+        stop = 0
+    if stop == 0:
+        drop_queue(outbox)
+        return
+    next = chunk.next
+    chunk.next = NULL
+    outbox.tail = chunk
+    while next != NULL:
+        chunk = next
+        next = chunk.next
+        free(chunk)
+    chunk = outbox.head
+    if chunk.messages:
+        if chunk.whole:
+            chunk.seq = chunk.whole_seq
+        else:
+            chunk.seq = read_seq(chunk_bytes(chunk) + chunk.booked, chunk.size - chunk.booked)
+        chunk.messages = 1
+        outbox.killed += outbox.queued_messages - 1
+        outbox.queued_messages = 1
+    else:
+        outbox.killed += outbox.queued_messages
+        outbox.queued_messages = 0
+    chunk.size = stop
+    outbox.queued_bytes = stop - chunk.sent
 
 
 cdef inline void drop_queue(Outbox* outbox) noexcept nogil:

@@ -279,6 +279,15 @@ cdef inline bint spells(Parser* parser, Span s, const char* word, int length) no
     return n == length and memcmp(parser.scratch, word, length) == 0
 
 
+cdef inline bint is_ours(Parser* parser, Span s) noexcept nogil:
+    """The types of the engine's own messages, which a source must not imitate."""
+    return (
+        spells(parser, s, b"welcome", 7) or spells(parser, s, b"subscribed", 10) or spells(parser, s, b"unsubscribed", 12)
+        or spells(parser, s, b"pong", 4) or spells(parser, s, b"asset", 5) or spells(parser, s, b"health", 6)
+        or spells(parser, s, b"gap", 3) or spells(parser, s, b"error", 5) or spells(parser, s, b"goodbye", 7)
+    )
+
+
 cdef inline text read_text(Parser* parser, Line* line, int name, text p, text end, int* why, int* wrong) noexcept nogil:
     """The members that are strings: type, symbol, side, identities and exchange."""
     cdef Span s
@@ -476,6 +485,8 @@ cdef inline int read_line(
             line.kind = STATUS
             return STATUS
         if not spells(parser, line.type, b"tick", 4):
+            if is_ours(parser, line.type):
+                return reject(line, INVALID_TYPE)
             line.kind = OPAQUE
     if not line.present & (1 << SYMBOL):
         if line.kind == TICK:

@@ -23,8 +23,9 @@ from finstream import _fastpath
 from finstream.vocabulary.errors import PumpFailed
 
 __all__ = [
-    "ArenaEntry", "AssetStatistics", "BlockBuffered", "Framing", "LineRejected", "OutboxClosed", "OutboxStatistics", "Pump",
-    "PumpEvent", "PumpStatistics", "SourceEnded", "SourceOverflowed", "StatusLine", "SymbolStatistics",
+    "ArenaEntry", "AssetStatistics", "BlockBuffered", "Framing", "LineRejected", "Message", "OutboxClosed",
+    "OutboxStatistics", "PeerClosed", "PeerEvent", "PeerFault", "PeerSilent", "Pump", "PumpEvent", "PumpStatistics",
+    "Requested", "SourceEnded", "SourceOverflowed", "StatusLine", "SymbolStatistics",
 ]
 
 
@@ -100,11 +101,15 @@ class OutboxStatistics(msgspec.Struct, frozen=True):
 
 
 class OutboxClosed(msgspec.Struct, frozen=True):
-    """The pump gave an outbox up. Its statistics are final. Remove the outbox, then close the descriptor."""
+    """The pump gave an outbox up. Remove the outbox, then close the descriptor, if it is yours.
+
+    A connection that the pump accepted itself and that was only slow still takes one final push. If that is accepted, another
+    such event follows, with the reason ``finished`` or ``connection_lost``; then remove it.
+    """
 
     outbox: int
     reason: str
-    """``slow_consumer_bytes``, ``slow_consumer_age`` or ``connection_lost``."""
+    """``slow_consumer_bytes``, ``slow_consumer_age``, ``connection_lost``, or ``finished``: after the last words."""
     errno: int
     oldest_ms: int
     """As it was at the moment of closing."""
@@ -113,7 +118,50 @@ class OutboxClosed(msgspec.Struct, frozen=True):
     statistics: OutboxStatistics
 
 
-PumpEvent = SourceEnded | SourceOverflowed | BlockBuffered | LineRejected | StatusLine | OutboxClosed
+class Requested(msgspec.Struct, frozen=True):
+    """Somebody has connected to the listener and sent the head of an HTTP request. Answer it with :meth:`Pump.answer`."""
+
+    outbox: int
+    peer: str
+    """``host:port``."""
+    head: bytes
+    """Up to and with the empty line; without one if there was none within 16 KiB."""
+
+
+class Message(msgspec.Struct, frozen=True):
+    """A whole message of a client, at most 64 KiB."""
+
+    outbox: int
+    is_text: bool
+    payload: bytes
+    """Of a text, valid UTF-8."""
+
+
+class PeerClosed(msgspec.Struct, frozen=True):
+    """The client sent a close frame, which was answered. OutboxClosed follows."""
+
+    outbox: int
+    code: int
+    """1005 if there was none."""
+    reason: str
+
+
+class PeerFault(msgspec.Struct, frozen=True):
+    """The client broke the WebSocket protocol, and is not listened to any more. Say goodbye."""
+
+    outbox: int
+    fault: str
+    """``broken_protocol``, ``not_utf8``, ``too_big`` or ``out_of_memory``."""
+
+
+class PeerSilent(msgspec.Struct, frozen=True):
+    """Nothing has been heard of the client for long, pongs neither. Say goodbye."""
+
+    outbox: int
+
+
+PeerEvent = Message | PeerClosed | PeerFault | PeerSilent | OutboxClosed
+PumpEvent = SourceEnded | SourceOverflowed | BlockBuffered | LineRejected | StatusLine | Requested | PeerEvent
 
 
 class AssetStatistics(msgspec.Struct, frozen=True):
@@ -134,6 +182,8 @@ class AssetStatistics(msgspec.Struct, frozen=True):
     """Of the last line of any kind; 0 before the first."""
     subscribers: int
     symbols: int
+    untold: int
+    """Rejected and status lines that were counted, but not told, because there were too many."""
 
 
 class SymbolStatistics(msgspec.Struct, frozen=True):
@@ -165,7 +215,7 @@ class ArenaEntry(msgspec.Struct, frozen=True):
     clock_error: bool
     """The smoothed lag is negative."""
     severity: int
-    """0 up to 1 s of score, 1 up to 5 s, 2 up to 15 s, 3 up to 60 s, 4 beyond; degraded means 1 or more."""
+    """0 up to 1 s of score, 1 below 5 s, 2 below 15 s, 3 below 60 s, else 4; degraded means 1 or more."""
 
 
 class PumpStatistics(msgspec.Struct, frozen=True):
@@ -209,6 +259,8 @@ def _new_york_offsets(first_year: int = 1970, last_year: int = 2200) -> list[tup
 
 
 NEW_YORK_OFFSETS = _new_york_offsets()
+_EVENTS_AT_ONCE = 128
+"""Told before other tasks get their turn."""
 
 
 class Pump:
@@ -219,7 +271,8 @@ class Pump:
         self._assets: dict[str, int] = {}
         self._names: dict[int, str] = {}
         self._on_source: dict[int, Callable[[SourceEnded | SourceOverflowed | BlockBuffered], None]] = {}
-        self._on_outbox: dict[int, Callable[[OutboxClosed], None]] = {}
+        self._on_outbox: dict[int, Callable[[Any], None]] = {}  # of a connection PeerEvents, else OutboxClosed
+        self._on_request: Callable[[Requested], None] = lambda _event: None
         self._on_line: Callable[[LineRejected | StatusLine], None] = lambda _event: None
         self._stopping = False
         self.running = False
@@ -258,17 +311,27 @@ class Pump:
     async def _deliver_events(self) -> None:
         while True:
             await trio.lowlevel.wait_readable(self._native.event_fd)
-            self._dispatch_pending()
+            for number, event in enumerate(self._take_events(), 1):
+                self._dispatch(event)
+                if number % _EVENTS_AT_ONCE == 0:
+                    await trio.lowlevel.checkpoint()
 
     def _dispatch_pending(self) -> None:
         for event in self._take_events():
-            if isinstance(event, (LineRejected, StatusLine)):
-                self._on_line(event)
-            elif isinstance(event, OutboxClosed):
-                if callback := self._on_outbox.get(event.outbox):
-                    callback(event)
-            elif told := self._on_source.get(event.source):
+            self._dispatch(event)
+
+    def _dispatch(self, event: PumpEvent) -> None:
+        if isinstance(event, (LineRejected, StatusLine)):
+            self._on_line(event)
+        elif isinstance(event, Requested):
+            self._on_request(event)
+        elif isinstance(event, (SourceEnded, SourceOverflowed, BlockBuffered)):
+            if told := self._on_source.get(event.source):
                 told(event)
+        elif callback := self._on_outbox.get(event.outbox):
+            callback(event)
+        elif isinstance(event, OutboxClosed):  # a stranger's, who was refused or left before being answered
+            self._native.remove_outbox(event.outbox)
 
     def _take_events(self) -> Iterator[PumpEvent]:
         for kind, *values in self._native.take_events()[0]:
@@ -352,6 +415,60 @@ class Pump:
         values = self._native.remove_outbox(outbox)
         return None if values is None else OutboxStatistics(*values)
 
+    def listen(
+        self,
+        fd: int,
+        asked: Callable[[Requested], None],
+        *,
+        most_connections: int,
+        handshake_s: float = 10.0,
+        ping_after_s: float = 20.0,
+        silence_s: float = 60.0,
+        leaving_s: float = 2.0,
+        max_bytes: int = 1 << 20,
+        max_age_ms: int = 5000,
+    ) -> None:
+        """Accept connections from a listening socket (non-blocking), and read them as WebSocket servers do.
+
+        ``asked`` decides about each request, by :meth:`welcome` or :meth:`refuse`, at once or later, but within ``handshake_s`` of
+        the connection. Beyond ``most_connections`` nobody is accepted. Clients are pinged after ``ping_after_s`` of silence, and
+        reported after ``silence_s``. ``leaving_s`` is how long the last words may take to arrive and the client to close.
+        """
+        self._on_request = asked
+        self._native.listen(
+            fd,
+            most_connections,
+            handshake_ms=int(handshake_s * 1000),
+            ping_ms=int(ping_after_s * 1000),
+            silence_ms=int(silence_s * 1000),
+            leaving_ms=int(leaving_s * 1000),
+            max_bytes=max_bytes,
+            max_age_ms=max_age_ms,
+        )
+
+    def stop_listening(self) -> None:
+        """Accept nobody any more; the listener is the caller's again. Connections go on."""
+        self._native.stop_listening()
+
+    def welcome(self, outbox: int, answer: bytes, told: Callable[[PeerEvent], None]) -> bool:
+        """Let a client in with this HTTP answer; from then on the connection is an outbox like any other.
+
+        Call :meth:`hear_from` when its messages may come. Returns False if it has gone already.
+        """
+        if not self._native.answer(outbox, answer, True):
+            return False
+        self._on_outbox[outbox] = told
+        return True
+
+    def refuse(self, outbox: int, answer: bytes) -> None:
+        """Send this HTTP answer and close. Nothing more is told of the connection."""
+        if not self._native.answer(outbox, answer, False):
+            self._native.remove_outbox(outbox)
+
+    def hear_from(self, outbox: int) -> None:
+        """Tell of the client's messages from now on, those included that have come already."""
+        self._native.hear_from(outbox)
+
     def push(self, outbox: int, data: bytes, *, final: bool = False) -> bool:
         """Send bytes of our own (control frames, already framed) in order with the stream.
 
@@ -375,13 +492,13 @@ class Pump:
     # --- snapshots ------------------------------------------------------------------------------------------------------
 
     def asset_statistics(self, asset: int) -> AssetStatistics:
-        *counts, rejected, last_received_ns, subscribers, symbols = self._native.asset_statistics(asset)
+        *counts, rejected, last_received_ns, subscribers, symbols, untold = self._native.asset_statistics(asset)
         by_reason = {reason: count for reason, count in zip(_fastpath.REJECTIONS, rejected, strict=True) if count}
-        values: tuple[Any, ...] = (*counts, by_reason, last_received_ns, subscribers, symbols)
+        values: tuple[Any, ...] = (*counts, by_reason, last_received_ns, subscribers, symbols, untold)
         return AssetStatistics(*values)
 
     def symbol_statistics(self, asset: int) -> list[SymbolStatistics]:
-        """At most the first 65,536 symbols that the asset named or that were subscribed."""
+        """The symbols that are subscribed, and the first 65,536 that the asset named."""
         return [SymbolStatistics(*values) for values in self._native.symbol_statistics(asset)]
 
     def symbol(self, asset: int, symbol: str) -> SymbolStatistics | None:
@@ -405,6 +522,15 @@ def _outbox_closed(outbox: int, reason: str, errno: int, oldest_ms: int, queued_
     return OutboxClosed(outbox, reason, errno, oldest_ms, queued_bytes, OutboxStatistics(*final))
 
 
+def _requested(outbox: int, told: bytes) -> Requested:
+    peer, _, head = told.partition(b"\n")
+    return Requested(outbox, peer.decode(), head)
+
+
+def _peer_closed(outbox: int, code: int, reason: bytes) -> PeerClosed:
+    return PeerClosed(outbox, code, reason.decode())
+
+
 _EVENTS: dict[str, Callable[..., PumpEvent]] = {
     "source_ended": SourceEnded,
     "source_overflowed": SourceOverflowed,
@@ -412,4 +538,9 @@ _EVENTS: dict[str, Callable[..., PumpEvent]] = {
     "line_rejected": LineRejected,
     "status": StatusLine,
     "outbox_closed": _outbox_closed,
+    "requested": _requested,
+    "message": Message,
+    "peer_closed": _peer_closed,
+    "peer_fault": PeerFault,
+    "peer_silent": PeerSilent,
 }

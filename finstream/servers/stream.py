@@ -1,4 +1,7 @@
-"""The data plane's server: accepts connections, looks after silent ones, says goodbye to all of them at the end."""
+"""The data plane's server: decides who may connect, and says goodbye to all at the end.
+
+The pump accepts, reads and writes the connections; it hands over each request's head and asks.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,21 @@ from collections.abc import Callable
 
 import trio
 
+from finstream.pump import Requested
+from finstream.servers import problems
 from finstream.servers.connection import Connection
-from finstream.servers.keepalive import GIVE_UP_S, PING_AFTER_S, Care, care_for
+from finstream.servers.handshake import client_of, not_a_handshake, raw_answer
 from finstream.servers.surroundings import Surroundings
+from finstream.servers.upgrade import NotAHandshakeError, accepting, read_handshake
+from finstream.vocabulary.errors import RequestError
 
 __all__ = ["StreamServer"]
 
 _MOST_STRANGERS = 4096
-"""Connections beyond limits.clients: handshakes under way, each a task and some kilobytes for at most their
-deadline."""
+"""Connections beyond limits.clients: handshakes under way, and those that are about to end."""
 _SPREAD_MS_PER_CLIENT = 2
 _LEAST_SPREAD_MS = 1000
+_NOT_A_HANDSHAKE = not_a_handshake()
 
 
 class StreamServer:
@@ -28,8 +35,8 @@ class StreamServer:
         self,
         around: Surroundings,
         *,
-        ping_after_s: float = PING_AFTER_S,
-        give_up_s: float = GIVE_UP_S,
+        ping_after_s: float = 20.0,
+        give_up_s: float = 60.0,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._around = around
@@ -37,8 +44,8 @@ class StreamServer:
         self._give_up_s = give_up_s
         self._jitter = jitter
         self.connections: set[Connection] = set()
-        self._accepting = trio.CancelScope()
-        self._stopping = False
+        self._stopping = trio.Event()
+        self._empty = trio.Event()
 
     async def run(
         self, listener: socket.socket, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -47,13 +54,33 @@ class StreamServer:
 
         Cancelling cuts the connections off, each with its receipt.
         """
-        async with trio.open_nursery() as connections:
-            with self._accepting:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._look_after_the_silent)
-                    sockets = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
-                    task_status.started()
-                    await trio.serve_listeners(self._serve, [sockets], handler_nursery=connections)
+        around = self._around
+        listener.setblocking(False)
+        around.pump.listen(
+            listener.fileno(),
+            self._asked,
+            most_connections=around.limits.clients + _MOST_STRANGERS,
+            handshake_s=around.handshake_s,
+            ping_after_s=self._ping_after_s,
+            silence_s=self._give_up_s,
+            leaving_s=around.close_s,
+            max_bytes=around.limits.outbox_bytes,
+            max_age_ms=around.limits.outbox_age_ms,
+        )
+        try:
+            task_status.started()
+            await self._stopping.wait()
+            self._close(listener)
+            if self.connections:
+                await self._empty.wait()
+        finally:
+            self._close(listener)
+            for connection in list(self.connections):
+                connection.cut_off()
+
+    def _close(self, listener: socket.socket) -> None:
+        self._around.pump.stop_listening()
+        listener.close()
 
     def stop(self, reason: str) -> None:
         """Stop accepting, say goodbye to everybody. Returns at once; :meth:`run` returns when all are gone.
@@ -61,43 +88,37 @@ class StreamServer:
         ``reason`` is ``engine_stopping`` or ``engine_restarting``; after a restart not all clients should come back
         at once.
         """
-        self._stopping = True
-        self._accepting.cancel(reason=reason)
+        self._stopping.set()
         spread_ms = max(_LEAST_SPREAD_MS, _SPREAD_MS_PER_CLIENT * len(self.connections))
         for connection in list(self.connections):
-            if not connection.is_open:
-                connection.drop()
-            elif reason == "engine_restarting":
+            if reason == "engine_restarting":
                 connection.close(reason, reconnect_in_ms=_LEAST_SPREAD_MS + int(spread_ms * self._jitter()))
             else:
                 connection.close(reason)
 
-    async def _serve(self, stream: trio.SocketStream) -> None:
-        if self._stopping or len(self.connections) >= self._around.limits.clients + _MOST_STRANGERS:
-            await trio.aclose_forcefully(stream)
-            return
-        connection = Connection(stream, self._around)
-        self.connections.add(connection)
+    def _asked(self, request: Requested) -> None:
+        around = self._around
         try:
-            await connection.serve()
-        finally:
-            self.connections.discard(connection)
+            handshake = read_handshake(request.head)
+        except NotAHandshakeError as error:
+            around.logger.debug("not a handshake", peer=request.peer, detail=str(error))
+            around.pump.refuse(request.outbox, _NOT_A_HANDSHAKE)
+            return
+        try:
+            client = client_of(handshake.target, handshake.headers, around.origins)
+            around.sessions.get(client)
+        except RequestError as error:
+            around.logger.info("handshake refused", peer=request.peer, problem=error.problem, detail=error.detail)
+            around.pump.refuse(request.outbox, raw_answer(problems.of_request_error(error)))
+            return
+        connection = Connection(request.outbox, client, around, self._forget)
+        if self._stopping.is_set() or not around.pump.welcome(request.outbox, accepting(handshake), connection.told):
+            around.pump.refuse(request.outbox, b"")
+            return
+        self.connections.add(connection)
+        connection.open(request.peer)
 
-    async def _look_after_the_silent(self) -> None:
-        while True:
-            await trio.sleep(self._ping_after_s / 4)
-            now = trio.current_time()
-            for connection in list(self.connections):
-                if not connection.is_open:
-                    continue
-                care = care_for(
-                    now,
-                    connection.heard_at,
-                    connection.pinged_at,
-                    ping_after_s=self._ping_after_s,
-                    give_up_s=self._give_up_s,
-                )
-                if care is Care.PING:
-                    connection.ping(now)
-                elif care is Care.GIVE_UP:
-                    connection.close("unresponsive")
+    def _forget(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+        if self._stopping.is_set() and not self.connections:
+            self._empty.set()

@@ -19,7 +19,7 @@ REJECTIONS: dict[str, str] = {
     "too_deep": "nested more than 64 levels deep",
     "duplicate_member": "a member, or a member and its alias (volume and size, say), occurs twice",
     "reserved_member": "a member that only the engine may write: asset, seq, ts_recv, simulated or quality",
-    "invalid_type": "the member type is not a string of 1 to 64 characters",
+    "invalid_type": "the member type is not a string of 1 to 64 bytes, or is one of the engine's own types (welcome, goodbye, …)",
     "missing_symbol": "a tick without a symbol",
     "invalid_symbol": "the symbol is not a string of 1 to 64 bytes without control characters, quotes and backslashes",
     "missing_price": "a tick with neither a price nor a part of a quote",
@@ -32,7 +32,7 @@ REJECTIONS: dict[str, str] = {
     "timestamp_in_future": "the time stamp lies further in the future than quality.future_ms allows",
     "timestamp_too_old": "the time stamp lies further in the past than quality.max_age_ms allows",
     "invalid_side": "side is neither buy nor sell",
-    "invalid_identity": "trade_id or event_id is neither a string of up to 128 bytes nor an integer",
+    "invalid_identity": "trade_id or event_id is neither a string of 1 to 128 bytes nor an integer",
     "invalid_exchange": "exchange is not a string of 1 to 64 bytes",
 }
 """Why the pump rejects a line. The pump counts by the position in this table; a test holds its own list against this one."""

@@ -89,7 +89,8 @@ REJECTED: dict[str, list[bytes]] = {
     "invalid_type": [
         b'{"type":""}', b'{"type":1}', b'{"type":true}', b'{"type":{}}', b'{"type":["tick"]}',
         b'{"type":"%s"}' % (b"t" * 65), b'{"type":"%s","symbol":5,"ts":"x"}' % ("é" * 33).encode(),
-        b'{"type":"%s"}' % (b"\\u0074" * 11),
+        b'{"type":"%s"}' % (b"\\u0074" * 11), b'{"type":"goodbye","ts":1}', b'{"type":"\\u0067ap","ts":1}',
+        b'{"type":"unsubscribed","ts":1}',
     ],
     "missing_symbol": [
         b"{}", b'{"price":1,"ts":1}', b'{"symbol":null,"price":1,"ts":1}', b'{"price":"x","side":1,"ts":"x"}',

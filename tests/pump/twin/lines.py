@@ -123,6 +123,12 @@ def _first_name(name: str) -> str:
     return ALIASES.get(name, name)
 
 
+OURS = frozenset(
+    ("welcome", "subscribed", "unsubscribed", "pong", "asset", "health", "gap", "error", "goodbye")
+)
+"""The types of the engine's own messages."""
+
+
 def _line_type(given: dict[str, Value]) -> str | None:
     """``"tick"``, ``"opaque"``, or None for a line that is not published."""
     if "type" not in given:
@@ -132,6 +138,8 @@ def _line_type(given: dict[str, Value]) -> str | None:
         raise LineError("invalid_type")
     if value.text in ("status", "heartbeat"):
         return None
+    if value.text in OURS:
+        raise LineError("invalid_type")
     return "tick" if value.text == "tick" else "opaque"
 
 
