@@ -11,6 +11,7 @@ Who closes what: the pump never closes a file descriptor that it was given. Take
 from __future__ import annotations
 
 import datetime
+import time
 from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any
@@ -259,8 +260,8 @@ def _new_york_offsets(first_year: int = 1970, last_year: int = 2200) -> list[tup
 
 
 NEW_YORK_OFFSETS = _new_york_offsets()
-_EVENTS_AT_ONCE = 128
-"""Told before other tasks get their turn."""
+_TURN_S = 0.002
+"""Events are told for so long, then other tasks get their turn: one request may take milliseconds, and a client may send many."""
 
 
 class Pump:
@@ -311,10 +312,12 @@ class Pump:
     async def _deliver_events(self) -> None:
         while True:
             await trio.lowlevel.wait_readable(self._native.event_fd)
-            for number, event in enumerate(self._take_events(), 1):
+            until = time.perf_counter() + _TURN_S
+            for event in self._take_events():
                 self._dispatch(event)
-                if number % _EVENTS_AT_ONCE == 0:
+                if time.perf_counter() > until:
                     await trio.lowlevel.checkpoint()
+                    until = time.perf_counter() + _TURN_S
 
     def _dispatch_pending(self) -> None:
         for event in self._take_events():

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -25,7 +25,7 @@ from finstream.pump import (
 )
 
 __all__ = [
-    "LITTLE", "Feed", "Rig", "Subscriber", "balanced", "complete_lines", "numbered", "running", "split_frames", "tick", "until",
+    "LITTLE", "Feed", "Rig", "Subscriber", "balanced", "complete_lines", "numbered", "resting", "running", "split_frames", "tick", "until",
 ]
 
 PATIENCE_S = 30
@@ -217,8 +217,10 @@ class Subscriber:
 class Rig:
     """One pump and everything connected to it."""
 
-    def __init__(self, pump: Pump) -> None:
+    def __init__(self, pump: Pump, start: Callable[[], Awaitable[None]]) -> None:
         self.pump = pump
+        self.start = start
+        """Set the pump to work."""
         self.lines: list[LineRejected | StatusLine] = []
         pump.on_line(self.lines.append)
         self._feeds: list[Feed] = []
@@ -250,14 +252,27 @@ class Rig:
 
 
 @asynccontextmanager
-async def running(**settings: Any) -> AsyncIterator[Rig]:
-    """A pump at work, with the settings of :class:`Pump`."""
-    rig = Rig(Pump(**settings))
+async def resting(**settings: Any) -> AsyncIterator[Rig]:
+    """A pump that does nothing until ``start`` is called, with the settings of :class:`Pump`. What was written before is its
+    first batch."""
+    pump = Pump(**settings)
     async with trio.open_nursery() as nursery:
-        await nursery.start(rig.pump.run)
+
+        async def start() -> None:
+            await nursery.start(pump.run)
+
+        rig = Rig(pump, start)
         try:
             yield rig
         finally:
             with trio.CancelScope(shield=True):
                 await rig.close()
-            rig.pump.stop()
+            pump.stop()
+
+
+@asynccontextmanager
+async def running(**settings: Any) -> AsyncIterator[Rig]:
+    """A pump at work, with the settings of :class:`Pump`."""
+    async with resting(**settings) as rig:
+        await rig.start()
+        yield rig
