@@ -1172,6 +1172,8 @@ cdef class NativePump:
             if not keep(&inbox.pending, self.buffer, length):
                 self.give_up(outbox, CONNECTION_LOST, ENOMEM)
             return
+        if head > MAX_HEAD:
+            head = length = MAX_HEAD  # told without its end, so nobody takes it for a whole one
         outbox.phase = ASKING
         self.show_interest(outbox)
         # What follows the head are frames already; they wait until the control plane has answered.
@@ -1333,9 +1335,13 @@ cdef class NativePump:
         self.release()
 
     def stop_listening(self):
+        cdef int i
         self.acquire()
         self.listen_on(False)
         self.listener = -1
+        for i in range(self.outbox_slots):
+            if self.outboxes[i] != NULL and self.outboxes[i].phase == GREETING and not self.outboxes[i].dead:
+                self.give_up(self.outboxes[i], CONNECTION_LOST, 0)
         self.release()
 
     def answer(self, int64_t handle, bytes data not None, bint welcome):

@@ -450,7 +450,7 @@ class Pump:
         )
 
     def stop_listening(self) -> None:
-        """Accept nobody any more; the listener is the caller's again. Connections go on."""
+        """Accept nobody any more; the listener is the caller's again. Connections go on, but for those that have not asked yet."""
         self._native.stop_listening()
 
     def welcome(self, outbox: int, answer: bytes, told: Callable[[PeerEvent], None]) -> bool:
