@@ -59,12 +59,12 @@ $(DEPENDENCIES): pyproject.toml
 	@$(MAKE) --no-print-directory check-tools
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
 	  || { echo 'venv failed: on Debian and Ubuntu, apt install python3-venv' >&2; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
 # Installing has compiled it once; this finds out what has changed since, and does nothing if nothing has.
 $(EXTENSION): $(DEPENDENCIES) $(NATIVE)
-	$(BIN)/python -W ignore -c 'import setuptools; setuptools.setup()' --quiet build_ext --inplace
+	PYTHONWARNINGS=ignore $(BIN)/python -c 'import setuptools; setuptools.setup()' --quiet build_ext --inplace
 	@touch $@
 
 check-tools:

@@ -70,6 +70,7 @@ cdef struct Outbox:
     bint closed         # finished by a final push, or given up: nothing more of the stream is accepted
     bint parting        # given up, but last words may still be said
     bint dead           # nothing more is sent
+    bint cut            # something that waited was dropped
     bint armed          # waits until the socket is writable
     bint starved        # the kernel is out of memory: ask it again by the clock, for the socket may well be writable
     uint32_t interest   # what the pump's epoll set has it for
@@ -405,6 +406,7 @@ cdef inline void drop_queue(Outbox* outbox) noexcept nogil:
     """What waits will never be delivered."""
     cdef Chunk* chunk
     settle_accounts(outbox)
+    outbox.cut = outbox.cut or outbox.head != NULL
     outbox.killed += outbox.queued_messages
     outbox.queued_messages = 0
     outbox.queued_bytes = 0

@@ -14,7 +14,6 @@ The nursery tree, from the outside in. Whoever uses something lives inside it, s
 from __future__ import annotations
 
 import os
-import resource
 import secrets
 import signal
 import sys
@@ -29,6 +28,7 @@ import trio
 
 import finstream
 from finstream import endings
+from finstream.beginnings import check_start, open_standard_streams, raise_descriptor_limit
 from finstream.children.supervisor import Supervisor
 from finstream.endings import explain
 from finstream.pump import LineRejected, Pump, StatusLine
@@ -42,8 +42,8 @@ from finstream.services.dead_letters import DeadLetters
 from finstream.services.logs import Logger, Logs, get_logger, start_logging
 from finstream.services.sessions import Sessions
 from finstream.services.store import Store
-from finstream.vocabulary.errors import RequestError
-from finstream.vocabulary.events import IngestorStatus, LogLevelChanged
+from finstream.vocabulary.errors import ConfigError, RequestError
+from finstream.vocabulary.events import ConfigRejected, IngestorStatus, LogLevelChanged
 from finstream.vocabulary.settings import Settings
 
 __all__ = ["main", "run_engine"]
@@ -62,6 +62,7 @@ def main(config_path: Path) -> int:
             sys.stdout.write(msgspec.json.encode({"event": "ready", **addresses}).decode() + "\n")
             sys.stdout.flush()
 
+    open_standard_streams()
     try:
         code = trio.run(partial(run_engine, config_path, ready=tell))
     except KeyboardInterrupt:  # before the signals were ours
@@ -80,7 +81,7 @@ async def run_engine(config_path: Path, *, ready: Ready) -> int:
     logs = start_logging()
     log = get_logger("engine")
     try:
-        _raise_descriptor_limit()
+        raise_descriptor_limit()
         settings = load(config_path)
         logs.set_level(settings.logs.level)
         token = admin_token(settings, os.environ)
@@ -116,6 +117,7 @@ class Engine:
     """All parts, and how they hang together. Run it once."""
 
     def __init__(self, path: Path, settings: Settings, listeners: Listeners, *, logs: Logs, token: str | None) -> None:
+        self._path = path
         self._settings = settings
         self._listeners = listeners
         self._logs = logs
@@ -190,7 +192,7 @@ class Engine:
                 ready(urls)
                 await self.stop.asked.wait()
                 watching.cancel_scope.cancel()
-            self._front.stop(self.stop.reason)
+            self._front.stop(self.stop.reason, children_s=self._longest_ladder_s())
 
     # --- told by others ---
 
@@ -211,11 +213,24 @@ class Engine:
         self._log.info("ingestor status", asset=asset, status=status)
         self._bus.publish(IngestorStatus(asset=asset, status=status))
 
-    def _reboot(self, origin: str) -> None:
+    async def _reboot(self, origin: str) -> None:
+        try:
+            await trio.to_thread.run_sync(check_start, self._path, self._settings, self._listeners)
+        except ConfigError as error:
+            self._log.error("reboot refused", path=str(self._path), error=str(error), origin=origin)
+            self._bus.publish(ConfigRejected(path=str(self._path), error=str(error)))
+            raise
         if not self.stop.ask("engine_restarting", origin):
             raise RequestError("wrong-state", "the engine is stopping already")
 
     # --- the end ---
+
+    def _longest_ladder_s(self) -> float:
+        """Of the children that have a process; of sinks, nobody knows."""
+        running = self._config.running
+        alive = {status.name for status in self._supervisor.statuses() if status.pid is not None}
+        children = [*(child for name, child in running.assets.items() if name in alive), *running.sinks.values()]
+        return max((child.stop_grace_s for child in children), default=0.0)
 
     async def _heed_signals(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
@@ -243,10 +258,3 @@ class Engine:
                     os.killpg(status.pid, signal.SIGKILL)
         self._logs.close()
         os._exit(code)
-
-
-def _raise_descriptor_limit() -> None:
-    """One descriptor a connection; the usual soft limit of 1,024 is there for programs that use select()."""
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -19,24 +19,48 @@ ALLOWED = {
     "services": {"vocabulary", "pump"},
     "servers": {"vocabulary", "pump", "children", "services"},
     "endings": {"vocabulary", "pump", "children", "services", "servers"},
-    "engine": {"vocabulary", "pump", "children", "services", "servers", "endings"},
-    "cli": {"vocabulary", "pump", "children", "services", "servers", "endings", "engine"},
+    "beginnings": {"vocabulary", "pump", "children", "services", "servers"},
+    "engine": {"vocabulary", "pump", "children", "services", "servers", "beginnings", "endings"},
+    "cli": {"vocabulary", "pump", "children", "services", "servers", "beginnings", "endings", "engine"},
 }
 
 
 def imported(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    yield from imported_by(path.read_text(), path.relative_to(ROOT).parent.parts)
+
+
+def imported_by(source: str, package: tuple[str, ...]) -> Iterator[str]:
+    """The full names of what a module of ``package`` imports, relative imports included."""
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else ()
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
 def layer_of(module: str) -> str | None:
     """``finstream.services.bus`` belongs to ``services``; None for what is not of the project, or the package itself."""
     parts = module.split(".")
     return parts[1] if parts[0] == "finstream" and len(parts) > 1 and parts[1] in ALLOWED else None
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("import finstream.engine", "finstream.engine"),
+        ("from finstream import engine", "finstream.engine"),
+        ("from finstream.engine import main", "finstream.engine"),
+        ("from ..engine import main", "finstream.engine"),
+        ("from .. import engine", "finstream.engine"),
+        ("from . import bus", "finstream.services.bus"),
+        ("from .bus import Bus", "finstream.services.bus"),
+    ],
+)
+def test_every_way_to_import_is_seen(source: str, name: str) -> None:
+    assert name in imported_by(source, ("finstream", "services"))
 
 
 def modules() -> list[Path]:

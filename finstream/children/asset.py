@@ -90,6 +90,16 @@ class Asset:
             command=self._settings.command,
         )
 
+    def message(self) -> bytes:
+        """Its present state, as subscribers are told."""
+        life = self.runner.life
+        message: dict[str, object] = {"type": "asset", "asset": self.name, "state": life.state, "reason": life.reason}
+        if life.detail:
+            message["detail"] = life.detail
+        if self._simulated:
+            message["simulated"] = True
+        return msgspec.json.encode(message)
+
     def _add_to_pump(self) -> int:
         quality = self._settings.quality
         return self._pump.add_asset(
@@ -121,12 +131,7 @@ class Asset:
                 pid=runner.pid, exit_code=runner.ended_with,
             )
         )
-        message: dict[str, object] = {"type": "asset", "asset": self.name, "state": life.state, "reason": life.reason}
-        if life.detail:
-            message["detail"] = life.detail
-        if self._simulated:
-            message["simulated"] = True
-        self._pump.broadcast(self._handle, msgspec.json.encode(message))
+        self._pump.broadcast(self._handle, self.message())
 
     def _warn_of_buffering(self, block_bytes: int) -> None:
         if self._buffering_told:

@@ -137,7 +137,8 @@ class Runner:
             finally:
                 if self.life.state == "starting":
                     self.life.enter("stopping", self.leaving)
-                if self.life.state != "idle" or self.leaving == "ConfigRemoved":
+                removed = self.leaving == "ConfigRemoved" and self.life.reason != self.leaving  # told once, also if idle
+                if self.life.state != "idle" or removed:
                     self.life.enter("idle", self.leaving)
 
     async def _rest(self) -> None:

@@ -109,20 +109,21 @@ class Supervisor:
 
         A child whose :class:`~finstream.children.spec.ChildSpec` is equal keeps its process; its other settings
         (``linger_s``, ``stop_grace_s``, ``restart``, ``start``, ``kind``, ``quality``) take effect at once. All is set
-        going before the first checkpoint, so a cancelled call is not half done. Returns once the processes of the
-        removed children are gone.
+        going before the first checkpoint, so a cancelled call is not half done. Returns then: nothing waits for a child
+        that takes its time to leave but a successor of the same name.
         """
         if self._nursery is None:
             raise RuntimeError("the supervisor does not run")
-        for leaving in self._take(settings):
-            await leaving.wait()
+        self._take(settings)
         await trio.lowlevel.checkpoint()
 
-    def _take(self, settings: Settings) -> list[trio.Event]:
-        """Set a configuration going; returns what is set when each of the removed children is gone."""
+    def _take(self, settings: Settings) -> None:
+        """Set a configuration going."""
         assets, sinks = asset_specs(settings, self._engine), sink_specs(settings, self._engine)
-        leaving = [self._dismiss(self._assets.pop(name)) for name in self._assets.keys() - assets]
-        leaving += [self._dismiss(self._sinks.pop(name)) for name in self._sinks.keys() - sinks]
+        for name in self._assets.keys() - assets:
+            self._dismiss(self._assets.pop(name))
+        for name in self._sinks.keys() - sinks:
+            self._dismiss(self._sinks.pop(name))
         for name, spec in assets.items():
             if asset := self._assets.get(name):
                 asset.reconfigure(spec, settings.assets[name])
@@ -135,7 +136,6 @@ class Supervisor:
                 sink.reconfigure(spec, settings.sinks[name])
             else:
                 self._sinks[name] = self._keep(self._new_sink(spec, settings.sinks[name]))
-        return leaving
 
     def _new_asset(self, spec: ChildSpec, settings: AssetSettings) -> Asset:
         return Asset(
@@ -172,11 +172,10 @@ class Supervisor:
                 if isinstance(child, Asset):
                     child.retire()
 
-    def _dismiss(self, child: Asset | Sink) -> trio.Event:
+    def _dismiss(self, child: Asset | Sink) -> None:
         keeping = self._keepings[type(child), child.name]
         child.runner.leaving = "ConfigRemoved"
         keeping.scope.cancel(reason="ConfigRemoved")
-        return keeping.gone
 
     # --- assets ----------------------------------------------------------------------------------------------------
 
@@ -190,6 +189,12 @@ class Supervisor:
     def statuses(self) -> list[AssetStatus]:
         """All assets, in the order of the configuration."""
         return [asset.status() for asset in self._assets.values()]
+
+    def asset_message(self, asset: str) -> bytes | None:
+        """The message that tells subscribers its present state, the same that each change sends; None if there is no such
+        asset."""
+        found = self._assets.get(asset)
+        return None if found is None else found.message()
 
     async def pause(self, asset: str, *, origin: str) -> None:
         """Stop an asset and keep it stopped until somebody starts it. Returns when that has begun.

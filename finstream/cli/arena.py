@@ -26,12 +26,14 @@ class Place(msgspec.Struct, frozen=True):
 
     rank: int
     asset: str
+    state: str = ""
     lag_us: int | None = None
     lag_smoothed_us: int | None = None
     ticks: int = 0
     silent_ms: int | None = None
     clock_error: bool = False
-    severity: int = 0
+    severity: int | None = None
+    """None for one that is silent on purpose."""
     degraded: bool = False
 
 
@@ -49,7 +51,7 @@ def arena_table(places: Sequence[Place], rates: dict[str, float] | None = None) 
     rows: list[list[str | Text]] = []
     for place in places:
         quiet = place.ticks == 0
-        shade = _SEVERITY_COLOURS[min(place.severity, 4)]
+        shade = "dim" if place.severity is None else _SEVERITY_COLOURS[min(place.severity, 4)]
         row: list[str | Text] = [
             str(place.rank),
             Text(place.asset, style="bold"),
@@ -66,8 +68,11 @@ def arena_table(places: Sequence[Place], rates: dict[str, float] | None = None) 
 
 
 def _health(place: Place) -> Text:
+    if place.severity is None:
+        return Text(place.state, style="dim")  # silent on purpose
     if place.ticks == 0:
-        return Text("no tick yet", style="dim")
+        said = f"no tick yet, severity {place.severity}" if place.degraded else "no tick yet"
+        return Text(said, style=_SEVERITY_COLOURS[min(place.severity, 4)] if place.degraded else "dim")
     if place.clock_error:
         return Text("clock error: its stamps lie in the future", style="red")
     if place.degraded:

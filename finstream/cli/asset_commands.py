@@ -10,7 +10,7 @@ import msgspec
 from finstream.cli.addresses import Addresses, address_options
 from finstream.cli.client import ask
 from finstream.cli.commands import Command, examples
-from finstream.cli.output import json_option, print_json
+from finstream.cli.output import json_option, print_json, say
 
 __all__ = ["pause", "restart", "start"]
 
@@ -27,7 +27,7 @@ def _command(action: str, does: str) -> click.Command:
         if as_json:
             print_json(body)
         else:
-            click.echo(f"{asset}: {msgspec.json.decode(body)['state']}")
+            say(f"{asset}: {msgspec.json.decode(body)['state']}")
 
     return command
 

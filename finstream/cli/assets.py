@@ -14,7 +14,7 @@ from rich.text import Text
 from finstream.cli.addresses import Addresses, address_options
 from finstream.cli.client import ask
 from finstream.cli.commands import Command, examples
-from finstream.cli.output import count, duration, json_option, print_json, table, terminal
+from finstream.cli.output import count, duration, json_option, print_json, say, table, terminal
 
 __all__ = ["assets", "state_text"]
 
@@ -81,7 +81,7 @@ def assets(addresses: Addresses, asset: str | None, as_json: bool) -> None:
         one = msgspec.json.decode(body, type=_Asset)
         terminal().print(_table([one]))
         for name, value in _details(one):
-            click.echo(f"{name:<12}{value}")
+            say(f"{name:<12}{value}")
 
 
 def _table(listed: list[_Asset]) -> Table:

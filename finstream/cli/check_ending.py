@@ -15,18 +15,36 @@ __all__ = ["watch_to_the_end"]
 
 
 async def watch_to_the_end(
-    process: ChildProcess, marks: Sequence[str], *, seconds: float, grace_s: float, before_stop: Callable[[], None]
+    process: ChildProcess,
+    marks: Sequence[str],
+    stdout_ended: trio.Event,
+    *,
+    seconds: float,
+    grace_s: float,
+    before_stop: Callable[[], None],
 ) -> tuple[float, Ending]:
-    """Let the process run for ``seconds`` or to its own end, then see it off with the engine's own stop ladder.
+    """Let the process run for ``seconds`` or to its own end, then see it off with the engine's own stop ladder. As by the
+    engine, one that ends its stdout and stays is asked to leave ``grace_s`` later.
 
     Returns how long it ran before it was asked, and how it ended. Cancelled, it is stopped all the same.
     """
     start = trio.current_time()
     by_itself = False
+    silent_since: float | None = None
+
+    async def notice_silence() -> None:
+        nonlocal silent_since
+        await stdout_ended.wait()
+        silent_since = trio.current_time()
+        patience.deadline = min(patience.deadline, silent_since + grace_s)
+
     try:
-        with trio.move_on_after(seconds):
-            await process.exited()
-            by_itself = True
+        with trio.move_on_after(seconds) as patience:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(notice_silence)
+                await process.exited()
+                by_itself = True
+                nursery.cancel_scope.cancel()
     finally:
         before_stop()
         asked = trio.current_time()
@@ -38,6 +56,7 @@ async def watch_to_the_end(
         by_itself=by_itself,
         exit_code=code,
         after_s=ran_s if by_itself else ended - asked,
+        stayed_without_stdout_s=0 if silent_since is None else asked - silent_since,
         killed=killed,
         left_behind=left_behind,
     )

@@ -98,6 +98,8 @@ class Ending(_Part, frozen=True, kw_only=True):
     exit_code: int
     after_s: float
     """From SIGTERM (or from its start, if it ended by itself) to its end."""
+    stayed_without_stdout_s: float
+    """From the end of its stdout until it left or was asked to; 0 if its stdout ended no sooner."""
     killed: bool
     """SIGTERM was not enough within the grace period."""
     left_behind: int

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from finstream.cli.check_observation import Lines, Observation
 from finstream.cli.check_verdict import Finding, exit_meaning
-from finstream.cli.output import count, duration, microseconds
+from finstream.cli.output import count, duration, microseconds, printable
 
 __all__ = ["print_report"]
 
@@ -20,17 +20,17 @@ _INDENT = " " * 13
 
 def print_report(console: Console, seen: Observation, findings: Sequence[Finding]) -> None:
     for name, value in _facts(seen):
-        console.print(Text.assemble((f"{name:<12}", "bold"), value))
+        console.print(Text.assemble((f"{name:<12}", "bold"), printable(value)))
     if seen.stderr.tail:
         console.print(Text(f"\nstderr ({count(seen.stderr.lines, 'line')}, the last ones):", style="bold"))
         for line in seen.stderr.tail:
-            console.print(Text(f"  {line}", style="dim"))
+            console.print(Text(f"  {printable(line)}", style="dim"))
     console.print()
     for finding in findings:
         sign, style = _SIGNS[finding.level]
         console.print(Text.assemble((f"{sign} ", style), (f"{finding.subject:<10} ", "bold"), finding.text))
         if finding.example:
-            console.print(Text(f"{_INDENT}first: {_readable(finding.example)}", style="red"))
+            console.print(Text(f"{_INDENT}first: {_one_line(finding.example)}", style="red"))
         if finding.remedy:
             console.print(Text(f"{_INDENT}→ {finding.remedy}", style="dim"))
     mend = sum(finding.level == "mend" for finding in findings)
@@ -81,7 +81,5 @@ def _symbols(lines: Lines) -> str:
     return f"{len(names):,}{f': {shown}' if names else ''}{' …' if len(names) > 8 else ''}"
 
 
-def _readable(line: str) -> str:
-    """On one line of a terminal, whatever is in it."""
-    shown = (each if each.isprintable() else each.encode("unicode_escape").decode() for each in line[:_LONGEST_EXAMPLE])
-    return "".join(shown) + ("…" if len(line) > _LONGEST_EXAMPLE else "")
+def _one_line(line: str) -> str:
+    return printable(line[:_LONGEST_EXAMPLE]) + ("…" if len(line) > _LONGEST_EXAMPLE else "")

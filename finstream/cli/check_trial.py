@@ -144,7 +144,12 @@ class _Trial:
             async with trio.open_nursery() as nursery, trio.lowlevel.FdStream(os.dup(stderr.ours)) as stream:
                 nursery.start_soon(self._stderr.read, stream)
                 self._ran_s, self._ending = await watch_to_the_end(
-                    process, self._spec.marks, seconds=seconds, grace_s=grace_s, before_stop=self._before_stop
+                    process,
+                    self._spec.marks,
+                    self._pipe_ended,
+                    seconds=seconds,
+                    grace_s=grace_s,
+                    before_stop=self._before_stop,
                 )
                 nursery.cancel_scope.deadline = trio.current_time() + _DRAIN_S
                 await self._pipe_ended.wait()

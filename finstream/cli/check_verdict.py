@@ -137,6 +137,11 @@ def _about_buffering(seen: Observation) -> Iterator[Finding]:
 
 def _about_ending(seen: Observation) -> Iterator[Finding]:
     ending = seen.ending
+    if ending.stayed_without_stdout_s and not ending.by_itself:
+        yield Finding(
+            "mend", "stdout", f"it closed its standard output and stayed for {duration(ending.stayed_without_stdout_s)}",
+            "keep stdout open for as long as it runs, and exit when there is no more to say",
+        )  # fmt: skip
     if ending.by_itself:
         yield _own_end(ending, replay=seen.replay)
     elif ending.killed:

@@ -8,11 +8,12 @@ from urllib.parse import quote
 
 import click
 import msgspec
+from rich.text import Text
 
 from finstream.cli.addresses import Addresses, address_options
 from finstream.cli.client import ask
 from finstream.cli.commands import Command, LazyGroup, examples
-from finstream.cli.output import json_option, print_json, terminal
+from finstream.cli.output import json_option, print_json, printable, say, terminal
 
 __all__ = ["clients", "delete", "show"]
 
@@ -43,7 +44,7 @@ def show(addresses: Addresses, uuid: str, as_json: bool) -> None:
         return
     console = terminal()
     for name, value in _flat(msgspec.json.decode(body)):
-        console.print(f"[bold]{name:<28}[/bold] {_readable(name, value)}")
+        console.print(Text.assemble((f"{name:<28}", "bold"), " ", printable(_readable(name, value))))
 
 
 @click.command(cls=Command, epilog=examples(f"finstream clients delete {_UUID}"))
@@ -56,7 +57,7 @@ def delete(addresses: Addresses, uuid: str, as_json: bool) -> None:
     if as_json:
         print_json(msgspec.json.encode({"deleted": uuid}))
     else:
-        click.echo(f"unregistered {uuid}")
+        say(f"unregistered {uuid}")
 
 
 def _flat(members: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -9,9 +10,10 @@ import msgspec
 
 from finstream.cli import exits
 from finstream.cli.commands import Command, LazyGroup, examples
-from finstream.cli.output import count, json_option, print_json
+from finstream.cli.output import count, json_option, print_json, say
 from finstream.cli.plan_table import print_plan
 from finstream.services.config import find_default, load
+from finstream.services.config_checks import parse_address
 from finstream.services.config_plan import plan as plan_change
 from finstream.vocabulary.errors import ConfigError
 from finstream.vocabulary.settings import Settings
@@ -49,12 +51,15 @@ def check(file: Path, as_json: bool) -> int:
         wrong = {"ok": False, "file": str(file), "where": error.where, "problem": error.problem, "remedy": error.remedy}
         print_json(msgspec.json.encode(wrong))
         return exits.MISCONFIGURED
+    warnings = _warnings(settings)
     if as_json:
-        found = {"ok": True, "file": str(file), "mode": settings.mode}
+        found = {"ok": True, "file": str(file), "mode": settings.mode, "warnings": warnings}
         print_json(msgspec.json.encode(found | {"assets": list(settings.assets), "sinks": list(settings.sinks)}))
     else:
         parts = f"{settings.mode} mode, {count(len(settings.assets), 'asset')}, {count(len(settings.sinks), 'sink')}"
-        click.echo(f"{file}: good ({parts})")
+        say(f"{file}: good ({parts})")
+        for warning in warnings:
+            say(f"warning: {warning}", fg="yellow", err=True)
     return exits.OK
 
 
@@ -77,10 +82,25 @@ def plan(file: Path, against: Path | None, as_json: bool) -> None:
         print_plan(change, done=False)
 
 
+def _warnings(settings: Settings) -> list[str]:
+    """What an engine with our environment would refuse; the real one may be given another."""
+    if parse_address(settings.listen.admin, "listen.admin").is_loopback:
+        return []
+    # Not at the top: it is slow to load, and hardly ever needed.
+    from finstream.servers.admin import admin_token
+
+    try:
+        admin_token(settings, os.environ)
+    except ConfigError as error:
+        return [f"`finstream run` refuses this in the environment as it is here: {error}"]
+    return []
+
+
 def _load(file: Path) -> Settings:
     """As :func:`load`, but its errors name the file: there may be two."""
     try:
         return load(file)
     except ConfigError as error:
-        where = error.where if error.where == str(file) else f"{file}: {error.where}"
+        names_it = error.where == str(file) or error.where.startswith(f"{file}, ")
+        where = error.where if names_it else f"{file}: {error.where}"
         raise ConfigError(where, error.problem, error.remedy) from None

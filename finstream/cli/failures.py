@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import sys
 
-import click
 import msgspec
 
 from finstream.cli import exits
+from finstream.cli.output import say
 from finstream.vocabulary.errors import ConfigError, FinStreamError
 
 __all__ = ["Problem", "Refused", "Unreachable", "read_problem", "report"]
@@ -72,11 +72,11 @@ def report(failure: FinStreamError, *, as_json: bool) -> int:
     if as_json:
         sys.stderr.write(msgspec.json.encode(problem).decode() + "\n")
         return code
-    click.secho(f"error: {problem.title}", fg="red", bold=True, err=True)
+    say(f"error: {problem.title}", fg="red", bold=True, err=True)
     lines = [("detail", problem.detail), ("field", problem.field), ("remedy", problem.remedy)]
     for name, text in lines:
         if text:
-            click.echo(f"  {name + ':':<8}{text}", err=True)
+            say(f"  {name + ':':<8}{text}", err=True)
     return code
 
 

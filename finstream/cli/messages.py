@@ -7,7 +7,7 @@ import datetime
 import click
 import msgspec
 
-from finstream.cli.output import microseconds
+from finstream.cli.output import microseconds, printable
 
 __all__ = ["Message", "message_line", "read_message"]
 
@@ -58,23 +58,24 @@ def message_line(message: Message, *, colour: bool = False) -> str:
     """One line for a message of a topic: a trade, a quote, or anything else that an ingestor sends."""
 
     def style(text: str, **settings: str | bool) -> str:
+        text = printable(text)
         return click.style(text, **settings) if colour else text  # type: ignore[arg-type]
 
     when = "--:--:--.---"
     if message.ts_event is not None:
         moment = datetime.datetime.fromtimestamp(message.ts_event // 1000 / 1000, datetime.UTC)
         when = f"{moment:%H:%M:%S}.{message.ts_event // 1000 % 1000:03d}"
-    parts = [style(when, dim=True), f"{message.asset or '':<12}", style(f"{message.symbol or '':<10}", bold=True)]
+    parts = [style(when, dim=True), style(f"{message.asset or '':<12}"), style(f"{message.symbol or '':<10}", bold=True)]
     if message.type != "tick":
-        parts.append(message.type)
+        parts.append(style(message.type))
     if message.price is not None:
         shade = {"buy": "green", "sell": "red"}.get(message.side or "", "")
         trade = f"{message.price:>12} × {message.volume or '–':<12} {message.side or '':<4}"
-        parts.append(style(trade, fg=shade) if shade else trade)
+        parts.append(style(trade, fg=shade) if shade else style(trade))
     elif message.type == "tick":
         parts.append(" " * 32)
     if message.bid_price is not None or message.ask_price is not None:
-        parts.append(f"{message.bid_price or '–':>12} / {message.ask_price or '–':<12}")
+        parts.append(style(f"{message.bid_price or '–':>12} / {message.ask_price or '–':<12}"))
     if message.lag_us is not None:
         parts.append(style(f"lag {microseconds(message.lag_us):>7}", dim=True))
     return " ".join(parts).rstrip()

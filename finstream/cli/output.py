@@ -6,28 +6,65 @@ import math
 import os
 import select
 import sys
+import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import click
 import trio
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["LineWriter", "count", "duration", "json_option", "microseconds", "print_json", "table", "terminal"]
+__all__ = [
+    "LineWriter",
+    "count",
+    "duration",
+    "json_option",
+    "microseconds",
+    "print_json",
+    "printable",
+    "say",
+    "table",
+    "terminal",
+]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 _WIDTH_WITHOUT_TERMINAL = 200
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode categories: controls, formats (also those that turn the direction of writing), surrogates, separators of lines."""
 
 
 def json_option(function: _F) -> _F:
     return click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")(function)
 
 
+def printable(text: str) -> str:
+    """``text`` on one line of a terminal, whatever is in it: characters that would steer the terminal are shown escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each.encode("unicode_escape").decode() if unicodedata.category(each) in _UNPRINTABLE else each for each in text
+    )
+
+
+def say(text: str, *, err: bool = False, **style: Any) -> None:
+    """Write one line for people; ``style`` as in :func:`click.style`."""
+    click.secho(printable(text), err=err, **style)
+
+
 class _Terminal(Console):
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """As Rich does, but with :func:`printable` lines."""
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable():
+                yield segment
+            else:
+                yield segment._replace(text="\n".join(map(printable, segment.text.split("\n"))))
+
     def on_broken_pipe(self) -> None:
         """Rich would end the process with 1; here :func:`finstream.cli.program.run_program` decides."""
         raise BrokenPipeError
@@ -35,7 +72,7 @@ class _Terminal(Console):
 
 def terminal() -> Console:
     """Standard output for people: wide enough not to cut tables where it is a file or a pipe."""
-    return _Terminal(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL)
+    return _Terminal(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL)
 
 
 def print_json(document: bytes) -> None:
@@ -48,7 +85,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, right
     for column in columns:
         grid.add_column(column, justify="right" if column in right else "left", no_wrap=True)
     for row in rows:
-        grid.add_row(*row)
+        grid.add_row(*(printable(cell) if isinstance(cell, str) else cell for cell in row))
     return grid
 
 

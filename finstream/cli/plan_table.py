@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import click
-
+from finstream.cli.output import say
 from finstream.services.config_plan import Plan
 
 __all__ = ["print_plan"]
@@ -20,11 +19,11 @@ _WORDS = {
 def print_plan(plan: Plan, *, done: bool) -> None:
     for name, (sign, colour, will, did) in _WORDS.items():
         for child in getattr(plan, name):
-            click.secho(f"{sign} {did if done else will:<15} {child}", fg=colour)
+            say(f"{sign} {did if done else will:<15} {child}", fg=colour)
     for key in plan.hot:
-        click.secho(f"~ {'changed' if done else 'change':<15} {key}", fg="yellow")
+        say(f"~ {'changed' if done else 'change':<15} {key}", fg="yellow")
     if plan.needs_engine_restart:
         keys = ", ".join(plan.needs_engine_restart)
-        click.secho(f"! takes effect only when the engine restarts (`finstream reboot`): {keys}", fg="yellow")
+        say(f"! takes effect only when the engine restarts (`finstream reboot`): {keys}", fg="yellow")
     if not (plan.started or plan.stopped or plan.restarted or plan.hot or plan.needs_engine_restart):
-        click.echo("nothing changed" if done else "nothing would change")
+        say("nothing changed" if done else "nothing would change")

@@ -10,7 +10,7 @@ import trio
 from finstream.cli import exits
 from finstream.cli.addresses import Addresses, address_options
 from finstream.cli.commands import Command, examples
-from finstream.cli.output import LineWriter, json_option, terminal
+from finstream.cli.output import LineWriter, json_option, say, terminal
 from finstream.cli.signals import until_asked_to_stop
 from finstream.cli.subscription import Subscription
 from finstream.vocabulary.errors import RequestError
@@ -66,7 +66,7 @@ def subscribe(
             addresses,
             topics,
             write=writer.write,
-            note=lambda text: click.secho(text, dim=True, err=True),
+            note=lambda text: say(text, dim=True, err=True),
             client=client,
             count=count,
             reconnect=not no_reconnect,

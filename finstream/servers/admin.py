@@ -4,7 +4,7 @@ token."""
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from quart import Request
 
@@ -70,11 +70,11 @@ def admin_routes(
     logs: Logs,
     bus: Bus,
     epoch: str,
-    reboot: Callable[[str], None],
+    reboot: Callable[[str], Awaitable[None]],
     is_ready: Callable[[], bool],
     with_token: bool,
 ) -> list[Route]:
-    """``reboot(origin)`` begins a restart of the whole engine and returns at once."""
+    """``reboot(origin)`` begins a restart of the whole engine, or raises ConfigError if it could not start again."""
     commands = _Commands(supervisor, config, logs, bus, epoch, reboot)
     asset_problems = ("unknown-asset", "wrong-state")
     routes = [
@@ -104,7 +104,7 @@ def admin_routes(
         ),
         Route(
             method="POST", path="/v1/reboot", operation="reboot", summary="Stop the engine cleanly and start it again.",
-            handler=commands.reboot, answer=RebootAccepted, status=202, problems=("wrong-state",),
+            handler=commands.reboot, answer=RebootAccepted, status=202, problems=("config-rejected", "wrong-state"),
         ),
         *health_routes(is_ready),
     ]  # fmt: skip
@@ -119,7 +119,7 @@ class _Commands:
         logs: Logs,
         bus: Bus,
         epoch: str,
-        reboot: Callable[[str], None],
+        reboot: Callable[[str], Awaitable[None]],
     ) -> None:
         self._supervisor = supervisor
         self._config = config
@@ -158,5 +158,5 @@ class _Commands:
 
     async def reboot(self, call: Call) -> RebootAccepted:
         self._bus.publish(CommandReceived(command="reboot", target="engine", origin=call.origin))
-        self._reboot(call.origin)
+        await self._reboot(call.origin)
         return RebootAccepted(epoch=self._epoch)

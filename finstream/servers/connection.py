@@ -52,7 +52,9 @@ class Connection:
     def open(self, peer: str) -> None:
         """Say welcome, and take up the client's subscriptions."""
         try:
-            self._around.sessions.connect(self._client, self._outbox, peer, self.close, announce=self._welcome)
+            self._around.sessions.connect(
+                self._client, self._outbox, peer, self.close, announce=self._welcome, tell_state=self._tell_state
+            )
         except RequestError:  # just now it ceased to exist
             self.close("unregistered")
         self._around.pump.hear_from(self._outbox)
@@ -68,6 +70,10 @@ class Connection:
                 simulated=self._around.simulated,
             )
         )
+
+    def _tell_state(self, asset: str) -> None:
+        if message := self._around.asset_message(asset):
+            self._around.pump.push(self._outbox, text_frame(message))
 
     def _send(self, message: StreamMessage) -> None:
         self._around.pump.push(self._outbox, text_frame(msgspec.json.encode(message)))

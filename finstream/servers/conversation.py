@@ -9,9 +9,9 @@ import msgspec
 from finstream.servers.reading import read_json
 from finstream.services.sessions import Sessions
 from finstream.vocabulary.commands import (
+    MAX_ID_BYTES,
     Ping,
     Pong,
-    RequestId,
     StreamError,
     StreamMessage,
     StreamRequest,
@@ -26,9 +26,13 @@ from finstream.vocabulary.problems import type_uri
 __all__ = ["Conversation"]
 
 _requests = msgspec.json.Decoder(StreamRequest)
-_ids = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_id = msgspec.json.Decoder(RequestId)
-_MAX_ID_CHARACTERS = 128
+
+
+class _Identified(msgspec.Struct, frozen=True):
+    id: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_ids = msgspec.json.Decoder(_Identified)
 
 
 class Conversation:
@@ -44,37 +48,40 @@ class Conversation:
 
     def hear(self, message: str | bytes) -> None:
         """Do what ``message`` asks for and answer it. Whatever it holds, it gets an answer and does no harm."""
+        given_id = _id_of(message)
+        fits = given_id is None or len(bytes(given_id)) <= MAX_ID_BYTES
         try:
             if isinstance(message, bytes):
                 raise RequestError("malformed-body", "requests are JSON in text frames; this was a binary frame")
             request: StreamRequest = read_json(message, _requests)
-            if isinstance(request.id, str) and len(request.id) > _MAX_ID_CHARACTERS:
-                raise RequestError("invalid-field", f"an id has at most {_MAX_ID_CHARACTERS} characters", field="$.id")
-            self._serve(request)
+            if not fits:
+                raise RequestError("invalid-field", f"an id has at most {MAX_ID_BYTES} bytes", field="$.id")
+            self._serve(request, given_id)
         except RequestError as error:
             kind, said = type_uri(error.problem), error.detail
             answer = StreamError(
-                id=_id_of(message), problem=kind, detail=said, field=error.field, simulated=self._simulated
+                id=given_id if fits else None, problem=kind, detail=said, field=error.field, simulated=self._simulated
             )
             self._send(answer)
 
-    def _serve(self, request: StreamRequest) -> None:
+    def _serve(self, request: StreamRequest, given_id: msgspec.Raw | None) -> None:
         match request:
-            case Subscribe(topics=topics, id=id):
-                answer = Subscribed(topics=topics, id=id, simulated=self._simulated)
+            case Subscribe(topics=topics):
+                answer = Subscribed(topics=topics, id=given_id, simulated=self._simulated)
                 # The answer goes out before the pump is told, so it comes before the first message of its topics.
                 self._sessions.subscribe(self._client, topics, announce=lambda _new: self._send(answer))
-            case Unsubscribe(topics=topics, id=id):
+            case Unsubscribe(topics=topics):
                 self._sessions.unsubscribe(self._client, topics)
-                self._send(Unsubscribed(topics=topics, id=id, simulated=self._simulated))
-            case Ping(id=id):
-                self._send(Pong(id=id, simulated=self._simulated))
+                self._send(Unsubscribed(topics=topics, id=given_id, simulated=self._simulated))
+            case Ping():
+                self._send(Pong(id=given_id, simulated=self._simulated))
 
 
-def _id_of(message: str | bytes) -> RequestId:
-    """The id of a request that is otherwise wrong, as far as there is one."""
+def _id_of(message: str | bytes) -> msgspec.Raw | None:
+    """The request's id as it stands there, whatever else is wrong with it; None where there is none."""
     try:
-        found = _id.decode(_ids.decode(message)["id"])
-    except (msgspec.DecodeError, KeyError, UnicodeDecodeError, RecursionError):
+        text = message if isinstance(message, str) else message.decode()
+        found = _ids.decode(text).id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return None if isinstance(found, str) and len(found) > _MAX_ID_CHARACTERS else found
+    return None if bytes(found) == b"null" else found

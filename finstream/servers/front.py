@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from functools import partial
 
@@ -81,7 +81,7 @@ class Front:
         logger: Logger,
         epoch: str,
         token: str | None,
-        reboot: Callable[[str], None],
+        reboot: Callable[[str], Awaitable[None]],
     ) -> None:
         self._pump = pump
         self._listeners = listeners
@@ -121,6 +121,7 @@ class Front:
                 epoch=epoch,
                 simulated=settings.mode == "simulation",
                 wall_us=wall_clock_us,
+                asset_message=supervisor.asset_message,
             )
         )
 
@@ -140,8 +141,11 @@ class Front:
             await self._rest_stop.wait()
             servers.cancel_scope.deadline = trio.current_time() + _DRAIN_S
 
-    def stop(self, reason: str) -> None:
-        """Stop accepting and say goodbye, for ``engine_stopping`` or ``engine_restarting``. Returns at once."""
+    def stop(self, reason: str, *, children_s: float) -> None:
+        """Stop accepting and say goodbye, for ``engine_stopping`` or ``engine_restarting``. Returns at once.
+
+        ``children_s``: how long the children may take afterwards.
+        """
         self._serves = False
-        self._stream.stop(reason)
+        self._stream.stop(reason, children_s=children_s)
         self._rest_stop.set()

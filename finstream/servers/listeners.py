@@ -17,15 +17,16 @@ net.core.somaxconn."""
 
 
 class ListenError(FinStreamError):
-    """An address of ``listen`` cannot be bound. ``key`` is its key, ``taken`` whether another program has it."""
+    """An address of ``listen`` cannot be bound. ``key`` is its key, ``taken`` whether another program has
+    it; ``problem`` and ``remedy`` are the two halves of the text."""
 
     def __init__(self, key: str, address: str, why: str, *, taken: bool) -> None:
         self.key = key
         self.taken = taken
-        remedy = (
-            "stop the program that has it, or choose another port" if taken else "choose an address of this machine"
-        )
-        super().__init__(f"listen.{key}: cannot listen on {address}: {why} ({remedy}; port 0 picks a free one)")
+        first = "stop the program that has it, or choose another port" if taken else "choose an address of this machine"
+        self.problem = f"cannot listen on {address}: {why}"
+        self.remedy = f"{first}; port 0 picks a free one"
+        super().__init__(f"listen.{key}: {self.problem} ({self.remedy})")
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -37,7 +38,7 @@ def split_address(address: str) -> tuple[str, int]:
 def open_listener(key: str, address: str) -> socket.socket:
     """Bind and listen; connections wait in the backlog until somebody accepts them. The caller closes the socket.
 
-    Resolves names with a blocking call; meant for the time before the servers run.
+    Resolves names with a blocking call.
 
     Raises:
       ListenError

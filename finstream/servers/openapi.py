@@ -20,7 +20,7 @@ _PARAMETERS = {
     "uuid": "The client, as POST /v1/clients named it.",
     "asset": "The asset's name in the configuration.",
 }
-_ANY_REQUEST = ("malformed-request", "foreign-host", "internal-error")
+_ANY_REQUEST = ("malformed-request", "foreign-host", "head-too-large", "internal-error")
 _WITH_BODY = ("malformed-body", "invalid-field", "request-timeout", "body-too-large", "unsupported-media-type")
 
 

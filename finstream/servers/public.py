@@ -186,6 +186,7 @@ class _Assets:
 
     async def arena(self, call: Call) -> ArenaView:
         symbol = call.query.get("symbol")
+        assets = {status.name: status for status in self._supervisor.statuses()}
         if symbol is None:
-            return ArenaView(arena_view.overall(self._pump))
-        return ArenaView(arena_view.per_symbol(self._pump, symbol))
+            return ArenaView(arena_view.overall(self._pump, assets))
+        return ArenaView(arena_view.per_symbol(self._pump, symbol, assets))

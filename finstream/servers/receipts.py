@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from finstream.pump import OutboxClosed, OutboxStatistics
 from finstream.vocabulary.events import Receipt
 from finstream.vocabulary.reasons import CLOSINGS
@@ -34,6 +36,6 @@ def make_receipt(
         queued_messages=final.killed if final else 0,
         oldest_ms=oldest_ms,
         delivered=final.delivered if final else 0,
-        last_asset=asset_name(final.last_asset) if final and final.last_asset is not None else None,
-        last_seq=final.last_seq if final else None,
+        last_asset=asset_name(final.last_asset) if final and final.last_asset is not None else msgspec.UNSET,
+        last_seq=final.last_seq if final and final.last_seq is not None else msgspec.UNSET,
     )

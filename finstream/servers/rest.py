@@ -15,7 +15,7 @@ import trio
 from hypercorn.config import Config
 from quart_trio import QuartTrio
 
-from finstream.servers import problems
+from finstream.servers import http1, problems
 from finstream.servers.listeners import BACKLOG
 from finstream.servers.problems import Problem, problem
 from finstream.services.logs import Logger
@@ -46,6 +46,7 @@ async def serve_rest(
 
     The caller closes the listener. Cancelling cuts connections off.
     """
+    http1.install()
     asgi = _contain(_only_requests(_hold_back_disconnect(app)), logger)
     serve = partial(hypercorn.trio.serve, asgi, shutdown_trigger=stop.wait, mode="asgi")
     started = False
@@ -72,6 +73,7 @@ def _configuration(fd: int) -> Config:
     config.errorlog = logging.getLogger("hypercorn.error")
     config.errorlog.setLevel(logging.WARNING)  # it announces itself on info; our ready line does that
     config.include_server_header = False
+    config.h11_max_incomplete_size = http1.MAX_HEAD_BYTES
     config.keep_alive_timeout = IDLE_S
     config.graceful_timeout = DRAIN_S
     return config

@@ -23,6 +23,8 @@ __all__ = ["StreamServer"]
 
 _MOST_STRANGERS = 4096
 """Connections beyond limits.clients: handshakes under way, and those that are about to end."""
+_START_MS = 1500
+"""What an engine takes from its end to its next start, and some more."""
 _SPREAD_MS_PER_CLIENT = 2
 _LEAST_SPREAD_MS = 1000
 _NOT_A_HANDSHAKE = not_a_handshake()
@@ -82,17 +84,18 @@ class StreamServer:
         self._around.pump.stop_listening()
         listener.close()
 
-    def stop(self, reason: str) -> None:
+    def stop(self, reason: str, *, children_s: float = 0.0) -> None:
         """Stop accepting, say goodbye to everybody. Returns at once; :meth:`run` returns when all are gone.
 
         ``reason`` is ``engine_stopping`` or ``engine_restarting``; after a restart not all clients should come back
-        at once.
+        at once, and none before the engine can be back: ``children_s`` is how long the children may take to end.
         """
         self._stopping.set()
+        away_ms = _START_MS + int(1000 * (self._around.close_s + children_s))
         spread_ms = max(_LEAST_SPREAD_MS, _SPREAD_MS_PER_CLIENT * len(self.connections))
         for connection in list(self.connections):
             if reason == "engine_restarting":
-                connection.close(reason, reconnect_in_ms=_LEAST_SPREAD_MS + int(spread_ms * self._jitter()))
+                connection.close(reason, reconnect_in_ms=away_ms + int(spread_ms * self._jitter()))
             else:
                 connection.close(reason)
 

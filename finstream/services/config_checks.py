@@ -18,6 +18,7 @@ __all__ = ["Address", "check", "parse_address"]
 
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OURS_IN_ENVIRONMENT = "FINSTREAM_"
+_RESERVED_NAME = "best"
 
 
 class Address(NamedTuple):
@@ -124,6 +125,9 @@ def _check_name(where: str, name: str) -> None:
     if not ASSET_NAME.fullmatch(name):
         remedy = "use lower-case letters, digits, '_', '.' and '-', at most 64, and begin with a letter or digit"
         raise ConfigError(where, f"{name!r} cannot be a name", remedy)
+    if name == _RESERVED_NAME:
+        problem = f"{name} is reserved: in topics it stands for the best source, whichever that is"
+        raise ConfigError(where, problem, "choose another name")
 
 
 def _check_child(where: str, child: AssetSettings | SinkSettings) -> None:

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from contextlib import suppress
 
+import msgspec
 import trio
 
 from finstream.pump import Pump
@@ -123,14 +124,18 @@ class Sessions:
         close: Callable[[str], None],
         *,
         announce: Callable[[Session], None] = lambda _session: None,
+        tell_state: Callable[[str], None] = lambda _asset: None,
     ) -> Session:
         """A connection of the client is open, and its outbox known to the pump; its topics are subscribed from here on.
 
         ``close(reason)`` is called at most once, if the connection is to end: ``replaced`` or ``unregistered``. It must
         not block; the connection's owner then calls :meth:`disconnect` as after any other end.
+
+        ``tell_state(asset)`` is called for each asset that the connection comes to want, now and later, before the asset's
+        first message; it is to push the asset's present state.
         """
         session = self.get(uuid)
-        connection = Connection(outbox, peer, self._clock(), close)
+        connection = Connection(outbox, peer, self._clock(), close, tell_state)
         older = _detach(session)
         if older is not None:
             older.close("replaced")
@@ -151,7 +156,7 @@ class Sessions:
         with suppress(RequestError):
             self._note_end(self.get(uuid), outbox, receipt)
         log = self._logger.warning if receipt.reason in _OUR_CONCERN else self._logger.info
-        told = {name: getattr(receipt, name) for name in receipt.__struct_fields__ if name != "at"}
+        told = {name: value for name, value in msgspec.to_builtins(receipt).items() if name != "at"}
         log("client disconnected", client=uuid, **told)
         self._bus.publish(ClientDisconnected(client=uuid, receipt=receipt))
 

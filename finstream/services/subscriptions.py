@@ -13,13 +13,19 @@ __all__ = ["Connection", "Subscriptions"]
 
 
 class Connection:
-    """An open connection of a client. The outbox is the pump's, what ``close`` closes is the server's."""
+    """An open connection of a client. The outbox is the pump's, what ``close`` closes is the server's.
 
-    def __init__(self, outbox: int, peer: str, since_us: int, close: Callable[[str], None]) -> None:
+    ``tell_state(asset)`` pushes the asset's present state to the client, if there is such an asset.
+    """
+
+    def __init__(
+        self, outbox: int, peer: str, since_us: int, close: Callable[[str], None], tell_state: Callable[[str], None]
+    ) -> None:
         self.outbox = outbox
         self.peer = peer
         self.since_us = since_us
         self.close = close
+        self.tell_state = tell_state
         self.wanted: Counter[str] = Counter()
         """Assets, each with how many topics of it are subscribed."""
         self.dormant: set[Topic] = set()
@@ -27,7 +33,8 @@ class Connection:
 
 
 class Subscriptions:
-    """A connection counts as demand once for each asset that it has a topic of."""
+    """A connection counts as demand once for each asset that it has a topic of, and is then told the asset's state: before
+    the first message of the asset, and before the demand changes that state. Later changes the pump broadcasts."""
 
     def __init__(self, pump: Pump, demand: Demand) -> None:
         self._pump = pump
@@ -35,6 +42,8 @@ class Subscriptions:
 
     def add(self, connection: Connection, topics: Iterable[Topic]) -> None:
         for topic in topics:
+            if topic.asset not in connection.wanted:
+                connection.tell_state(topic.asset)
             if not self._subscribe(connection, topic):
                 connection.dormant.add(topic)
             connection.wanted[topic.asset] += 1
@@ -60,6 +69,9 @@ class Subscriptions:
 
     def wake(self, connection: Connection) -> None:
         """Subscribe what was dormant and is known to the pump by now."""
+        for asset in dict.fromkeys(topic.asset for topic in connection.dormant):
+            if self._pump.asset_handle(asset) is not None:
+                connection.tell_state(asset)
         connection.dormant = {topic for topic in connection.dormant if not self._subscribe(connection, topic)}
 
     def _subscribe(self, connection: Connection, topic: Topic) -> bool:

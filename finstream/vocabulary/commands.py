@@ -6,14 +6,17 @@ not know are refused, so that an option which only a later engine understands is
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from finstream.vocabulary.settings import LogLevel
 
 __all__ = [
-    "MAX_REQUEST_BYTES", "PROTOCOL", "AssetCommandAccepted", "Goodbye", "Health", "LogLevelAnswer", "LogLevelRequest",
-    "Ping", "Pong", "RebootAccepted", "Registered", "Registration", "RequestId", "StreamError", "StreamMessage",
-    "StreamRequest", "Subscribe", "Subscribed", "TopicList", "Topics", "Unsubscribe", "Unsubscribed", "Welcome",
+    "MAX_ID_BYTES", "MAX_REQUEST_BYTES", "PROTOCOL", "AssetCommandAccepted", "Goodbye", "Health", "LogLevelAnswer",
+    "LogLevelRequest", "Ping", "Pong", "RebootAccepted", "Registered", "Registration", "RequestId", "StreamError",
+    "StreamMessage", "StreamRequest", "Subscribe", "Subscribed", "TopicList", "Topics", "Unsubscribe", "Unsubscribed",
+    "Welcome",
 ]  # fmt: skip
 
 PROTOCOL = 1
@@ -22,7 +25,9 @@ MAX_REQUEST_BYTES = 65536
 """The longest message that a stream client may send."""
 
 RequestId = int | str | None
-"""Chosen by the client and given back in the answer."""
+"""Chosen by the client and given back in the answer; null counts as none."""
+MAX_ID_BYTES = 128
+"""The longest one, as it stands in the request."""
 
 
 class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,7 +117,8 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
 
 
 class _Reply(_Message, frozen=True, kw_only=True):
-    id: RequestId = None
+    id: Any = None
+    """As it stands in the request; in an error that may be any JSON value, because it may be what is wrong."""
 
 
 class Welcome(_Message, frozen=True, tag="welcome", kw_only=True):

@@ -14,8 +14,8 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
     pass
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a connection ended, and what its subscriber missed."""
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """How a connection ended, and what its subscriber missed. All members are always there, but for the last two."""
 
     reason: str
     """A key of :data:`finstream.vocabulary.reasons.CLOSINGS`."""
@@ -29,9 +29,9 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How long the oldest queued byte had waited."""
     delivered: int = 0
     """Messages of the stream that were handed over completely."""
-    last_asset: str | None = None
-    last_seq: int | None = None
-    """The last message of the stream that was delivered completely."""
+    last_asset: str | msgspec.UnsetType = msgspec.UNSET
+    last_seq: int | msgspec.UnsetType = msgspec.UNSET
+    """The last message of the stream that was delivered completely; absent if none was."""
 
 
 class AssetStateChanged(_Event, frozen=True, kw_only=True, tag="AssetStateChanged"):

@@ -36,6 +36,7 @@ PROBLEMS: dict[str, ProblemKind] = {
     "config-rejected": ProblemKind(422, "The configuration was rejected"),
     "too-many-topics": ProblemKind(422, "Too many topics for one client"),
     "upgrade-required": ProblemKind(426, "This address speaks WebSocket only"),
+    "head-too-large": ProblemKind(431, "The head of the request is too large"),
     "internal-error": ProblemKind(500, "The engine failed to answer"),
     "too-many-clients": ProblemKind(503, "No more clients can be registered now"),
     "not-ready": ProblemKind(503, "The engine is starting or stopping"),

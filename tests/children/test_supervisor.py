@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 
@@ -46,15 +47,65 @@ async def test_a_reload_touches_only_what_changed(
     assert changed_pid != before["changed"]
     assert alive(before["kept"])
     assert alive(added_pid)
+    assert (await bus.state("removed", "idle")).reason == "ConfigRemoved"
     assert not alive(before["changed"])
     assert not alive(before["removed"])
     assert bus.states("kept") == ["starting", "running"]
     assert [e.reason for e in bus.events if getattr(e, "asset", "") == "changed"][2:] == [
         "ConfigChanged", "ConfigChanged", "Started",
     ]
-    assert (await bus.state("removed", "idle")).reason == "ConfigRemoved"
     assert {entry.asset for entry in pump.arena()} == {"kept", "changed", "added"}
     assert len(log.find("child changed state", sink="sink")) == 2
+
+
+async def test_a_reload_does_not_wait_for_a_child_that_will_not_leave(
+    supervise: Any, settings: Any, program: Any, bus: Any, alive: Any, tmp_path: Path, wait_until: Any
+) -> None:
+    venue = {"command": program(STUBBORN, str(tmp_path / "up")), "start": "always", "stop_grace_s": 1.0}
+    supervisor = await supervise(settings({"venue": venue}))
+    pid = (await bus.state("venue", "running")).pid
+    await wait_until((tmp_path / "up").exists)
+    await supervisor.apply(settings({"next": {"command": program(IDLE), "start": "always"}}))
+    assert alive(pid)
+    await bus.state("next", "running")
+    assert alive(pid), "nor does anybody else wait"
+    await bus.state("venue", "idle")
+    assert not alive(pid)
+
+
+@pytest.mark.parametrize("started", ["always", "on_demand"])
+async def test_an_asset_that_leaves_the_configuration_says_so_once(
+    supervise: Any, settings: Any, program: Any, bus: Any, subscribe: Any, wait_until: Any, pump: Any, started: str
+) -> None:
+    supervisor = await supervise(settings({"venue": {"command": program(IDLE), "start": started}}))
+    if started == "always":
+        await bus.state("venue", "running")
+    subscriber = subscribe("venue")
+    await supervisor.apply(settings())
+    await wait_until(lambda: not pump.arena())  # it is gone for good
+    await supervisor.apply(settings({"venue": {"command": program(IDLE)}}))
+    supervisor.demand.want("venue")
+    await wait_until(lambda: subscriber.of_type("asset")[-1:] and subscriber.of_type("asset")[-1]["state"] == "running")
+    told = [(message["state"], message["reason"]) for message in subscriber.of_type("asset")]
+    stopping = [("stopping", "ConfigRemoved")] if started == "always" else []
+    assert told == [*stopping, ("idle", "ConfigRemoved"), ("starting", "Wanted"), ("running", "Started")]
+
+
+async def test_the_present_state_can_be_told_as_a_change_is(
+    supervise: Any, settings: Any, bus: Any, subscribe: Any, wait_until: Any
+) -> None:
+    venue = {"command": ["no-such-feed"], "origin": "synthetic"}
+    supervisor = await supervise(settings({"venue": venue}, mode="simulation"))
+    told = msgspec.json.decode(supervisor.asset_message("venue"))
+    assert told == {"type": "asset", "asset": "venue", "state": "idle", "reason": "Configured", "simulated": True}
+    subscriber = subscribe("venue")
+    supervisor.demand.want("venue")
+    await bus.state("venue", "misconfigured")
+    await wait_until(lambda: len(subscriber.of_type("asset")) == 2)
+    told = msgspec.json.decode(supervisor.asset_message("venue"))
+    assert told == subscriber.of_type("asset")[-1]
+    assert "no-such-feed" in told["detail"]
+    assert supervisor.asset_message("nowhere") is None
 
 
 async def test_settings_without_a_process_of_their_own_take_effect_at_once(
@@ -118,8 +169,10 @@ async def test_removed_and_added_again_there_are_never_two(
     supervisor = await supervise(settings({"venue": venue}))
     first = await bus.state("venue", "running")
     await wait_until((tmp_path / "up").exists)
-    with trio.move_on_after(0.05):
-        await supervisor.apply(settings())  # cancelled, but not half done
+    with trio.CancelScope() as cancelled:
+        cancelled.cancel()
+        await supervisor.apply(settings())  # not half done for all that
+    assert cancelled.cancelled_caught
     assert supervisor.statuses() == []
     assert alive(first.pid)
     await supervisor.apply(settings({"venue": venue}))

@@ -76,9 +76,8 @@ def test_kinds_of_lines(check: Check) -> None:
         print('{"type":"heartbeat"}', flush=True)
         print('{"type":"status","state":"connected"}', flush=True)
         print(json.dumps({"type": "news", "ts": time.time(), "headline": "x"}), flush=True)
-        time.sleep(60)
     """
-    code, report = check(program)
+    code, report = check(program, seconds=20)
     assert (code, _mend(report)) == (0, [])
     lines = report["lines"]
     assert [lines[kind] for kind in ("trades", "quotes", "opaque", "heartbeats", "statuses")] == [1] * 5
@@ -92,9 +91,8 @@ def test_rejected_lines_come_with_the_first_one_and_a_remedy(check: Check) -> No
             print(f"hello {n}", flush=True)
         print(tick(price="1,000"), flush=True)
         print(tick(), flush=True)
-        time.sleep(60)
     """
-    code, report = check(program)
+    code, report = check(program, seconds=20)
     assert code == 1
     by_reason = {rejection["reason"]: rejection for rejection in report["rejections"]}
     assert {reason: each["count"] for reason, each in by_reason.items()} == {"not_json": 3, "invalid_decimal": 1}
@@ -134,9 +132,8 @@ def test_time_stamps_against_our_clock(check: Check, offset_s: float, said: str)
     program = f"""
         for n in range(10):
             print(tick(ts=time.time_ns() + {int(offset_s * 1e9)}), flush=True)
-        time.sleep(60)
     """
-    _, report = check(program)
+    _, report = check(program, seconds=20)
     stamps = [finding for finding in report["findings"] if finding["subject"] == "stamps"]
     assert any(said in finding["text"] for finding in stamps), stamps
     assert all(finding["level"] != "good" for finding in stamps)
@@ -162,9 +159,8 @@ def test_lines_in_blocks_are_a_buffered_stdout(check: Check) -> None:
         for start in range(0, len(block) - 4096, 4096):
             os.write(1, block[start : start + 4096].encode())
             time.sleep(0.05)
-        time.sleep(60)
     """
-    code, report = check(program, seconds=2)
+    code, report = check(program, seconds=20)
     assert code == 1
     assert report["arrivals"]["block_bytes"] == 4096
     assert any("blocks of 4,096 bytes" in text for text in _mend(report))
@@ -187,12 +183,12 @@ def test_bursts_with_long_pauses_are_looked_at(check: Check) -> None:
     program = """
         while True:
             print("\\n".join(tick() for n in range(50)), flush=True)
-            time.sleep(0.7)
+            time.sleep(0.4)
     """
-    code, report = check(program, seconds=4)
+    code, report = check(program, seconds=2.5)
     assert (code, _mend(report)) == (0, [])
     assert any("bursts: 50 at once" in finding["text"] for finding in report["findings"] if finding["level"] == "look")
-    assert report["arrivals"]["longest_gap_ms"] > 600
+    assert report["arrivals"]["longest_gap_ms"] > 300
 
 
 def test_silence_is_told(check: Check) -> None:
@@ -232,6 +228,53 @@ def test_one_that_fails_by_itself(check: Check, exit_code: int, said: str) -> No
     assert any(finding["level"] == "mend" and said in finding["remedy"] for finding in report["findings"])
 
 
+def test_one_that_closes_stdout_and_stays_is_not_fit(check: Check) -> None:
+    program = """
+        import os
+        print(tick(), flush=True)
+        os.close(1)
+        time.sleep(60)
+    """
+    code, report = check(program, "--grace", "0.4", seconds=20)
+    assert code == 1
+    assert report["ending"]["by_itself"] is False
+    assert 0.4 <= report["ending"]["stayed_without_stdout_s"] < 10, "asked to leave after the grace, as by the engine"
+    assert [text for text in _mend(report) if "closed its standard output and stayed" in text]
+
+
+def test_one_that_closes_stdout_may_still_tidy_up(check: Check) -> None:
+    program = """
+        import os
+        print(tick(), flush=True)
+        os.close(1)
+        time.sleep(0.3)
+        os._exit(0)
+    """
+    code, report = check(program, "--replay", seconds=20)
+    assert (code, _mend(report)) == (0, [])
+    assert report["ending"]["by_itself"] is True
+    assert report["ending"]["stayed_without_stdout_s"] > 0.1
+
+
+def test_nothing_that_a_program_says_steers_the_terminal(finstream: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    program = r"""
+        import sys
+        print(tick(symbol="BTC/\u202eUSD"), flush=True)
+        print(json.dumps({"type": "\x1b]0;pwn\x07x", "ts": time.time()}), flush=True)
+        print("\x1b[2J[red]oops[/blue]", file=sys.stderr)
+    """
+    command = [sys.executable, "-c", TICK + textwrap.dedent(program)]
+    told = finstream("check", "--replay", "--", *command)
+    assert told.returncode == 0
+    assert r"\x1b]0;pwn\x07x" in told.stdout
+    assert r"BTC/\u202eUSD" in told.stdout
+    assert r"\x1b[2J[red]oops[/blue]" in told.stdout
+    assert not {"\x1b", "\x07", "\u202e"} & set(told.stdout)
+    report = json.loads(finstream("check", "--replay", "--json", "--", *command).stdout)
+    assert report["lines"]["types"] == {"\x1b]0;pwn\x07x": 1}, "programs get it as it came"
+    assert report["lines"]["symbols"] == {"BTC/\u202eUSD": 1}
+
+
 def test_processes_left_behind_are_told_and_ended(check: Check, tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     program = f"""
@@ -252,9 +295,8 @@ def test_only_the_tail_of_a_long_stderr_is_kept(check: Check) -> None:
         for n in range(5000): print("line", n, file=sys.stderr)
         print("x" * 100_000, file=sys.stderr)
         print(tick(), flush=True)
-        time.sleep(60)
     """
-    _, report = check(program)
+    _, report = check(program, seconds=20)
     assert report["stderr"]["lines"] == 5001
     assert report["stderr"]["tail"][0] == "line 4991"
     assert set(report["stderr"]["tail"][-1]) == {"x"}
@@ -278,9 +320,8 @@ def test_the_program_sees_what_the_engine_would_show_it(check: Check) -> None:
         import os
         seen = {name: os.environ.get(name) for name in ("FINSTREAM_ASSET", "FINSTREAM_MODE", "PYTHONUNBUFFERED")}
         print(json.dumps({"type": "status", **seen}), flush=True)
-        time.sleep(60)
     """
-    _, report = check(program, "--mode", "production")
+    _, report = check(program, "--mode", "production", seconds=20)
     seen = json.loads(report["lines"]["last_status"])
     assert (seen["FINSTREAM_MODE"], seen["PYTHONUNBUFFERED"]) == ("production", "1")
     assert seen["FINSTREAM_ASSET"]
@@ -290,7 +331,7 @@ def test_a_pty_unbuffers_a_program_that_buffers(check: Check) -> None:
     # Without our variable Python buffers as most programs do: blocks into a pipe, lines onto a terminal.
     script = f"{TICK}while True:\n    print(tick())\n    time.sleep(0.1)"
     buffered = ["env", "-u", "PYTHONUNBUFFERED", sys.executable, "-c", script]
-    _, report = check(buffered, seconds=2)
+    _, report = check(buffered)
     assert report["lines"]["lines"] == 0
     _, report = check(buffered, "--unbuffer", "pty", seconds=2)
     assert report["lines"]["ticks"] > 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +65,20 @@ def test_what_is_wrong_with_a_file(finstream: Run, tmp_path: Path) -> None:
     assert answer["where"].startswith("assets.binance")
 
 
+def test_an_admin_side_that_run_would_refuse_is_warned_of(finstream: Run, tmp_path: Path) -> None:
+    file = tmp_path / "open.yaml"
+    file.write_text('listen: {admin: "0.0.0.0:8090"}\nadmin: {token_env: ADMIN_SECRET}\nassets: {a: {command: [a]}}\n')
+    told = finstream("config", "check", str(file))
+    assert told.returncode == 0
+    assert "warning: " in told.stderr
+    assert "listen.admin" in told.stderr
+    assert "ADMIN_SECRET" in told.stderr
+    (warning,) = json.loads(finstream("config", "check", str(file), "--json").stdout)["warnings"]
+    assert "ADMIN_SECRET" in warning
+    told = finstream("config", "check", str(file), env=os.environ | {"ADMIN_SECRET": "x" * 32})
+    assert (told.returncode, told.stderr) == (0, "")
+
+
 def test_a_file_that_is_not_there(finstream: Run, tmp_path: Path) -> None:
     told = finstream("config", "check", str(tmp_path / "none.yaml"))
     assert told.returncode == 78
@@ -109,3 +124,12 @@ def test_the_file_that_is_wrong_is_named(finstream: Run, files: tuple[str, str],
     told = finstream("config", "plan", files[1], "--against", str(bad))
     assert told.returncode == 78
     assert f"{bad}: mode" in told.stderr
+
+
+def test_the_file_that_is_wrong_is_named_once(finstream: Run, files: tuple[str, str], tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("assets: [\n")
+    for wrong in (bad, tmp_path / "none.yaml"):
+        told = finstream("config", "plan", str(wrong), "--against", files[0])
+        assert told.returncode == 78
+        assert told.stderr.count(str(wrong)) == 1, told.stderr

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from rich.text import Text
 
-from finstream.cli.output import count, duration, microseconds
+from finstream.cli.failures import Problem, Refused, report
+from finstream.cli.messages import Message, message_line
+from finstream.cli.output import count, duration, microseconds, printable, say, table, terminal
 
 
 @pytest.mark.parametrize(
@@ -23,3 +26,39 @@ def test_durations_in_seconds() -> None:
 
 def test_counts() -> None:
     assert [count(0, "line"), count(1, "line"), count(1024, "line")] == ["0 lines", "1 line", "1,024 lines"]
+
+
+EVIL = "\x1b]0;pwn\x07\u202e\u2066\x9b2J\r\n\u2028"
+SHOWN = r"\x1b]0;pwn\x07\u202e\u2066\x9b2J\r\n\u2028"
+
+
+def test_what_steers_a_terminal_is_shown_escaped() -> None:
+    assert printable(EVIL) == SHOWN
+    assert printable("\x00\x1b\x7f\x85\u200f\ufeff\ud800") == r"\x00\x1b\x7f\x85\u200f\ufeff\ud800"
+    assert printable("µ–Zürich 東京\u00a0🙂 [bold]\\") == "µ–Zürich 東京\u00a0🙂 [bold]\\"
+
+
+def test_every_way_to_write_for_people_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    say(f"said {EVIL}", fg="red")
+    say(f"noted {EVIL}", err=True)
+    report(Refused(Problem(title=f"title {EVIL}", detail=f"detail {EVIL}")), as_json=False)
+    terminal().print(table(["asset"], [[f"cell {EVIL} [red]"]]))
+    told = capsys.readouterr()
+    assert f"said {SHOWN}\n" in told.out
+    assert f"cell {SHOWN} [red]\n" in told.out
+    for way in ("noted", "title", "detail"):
+        assert f"{way} {SHOWN}\n" in told.err.replace("detail: ", "", 1)
+
+
+def test_a_rich_text_keeps_its_lines_and_loses_what_steers(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal().print(Text("one \x1b[2J\ntwo \u202e"))
+    assert capsys.readouterr().out == "one \\x1b[2J\ntwo \\u202e\n"
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_message_of_an_ingestor_is_one_line_that_steers_nothing(colour: bool) -> None:
+    tick = Message(type="tick", asset="a", symbol=f"S{EVIL}", price="1", side=EVIL, ts_event=0, ts_recv=1)
+    other = Message(type=f"news{EVIL}", asset="a", seq=1)
+    assert f"S{SHOWN}" in message_line(tick, colour=colour)
+    assert f"news{SHOWN}" in message_line(other, colour=colour)
+    assert printable(message_line(tick)) == message_line(tick)

@@ -134,6 +134,27 @@ def test_pause_start_restart(engine: Any, tools: Any) -> None:
         assert problem(engine.public("POST", "/v1/assets/tick/pause")) == (404, "not-found")  # only on the admin side
 
 
+def test_the_state_is_told_on_subscribing_and_on_coming_back(engine: Any, tools: Any) -> None:
+    engine.start()
+    uuid = engine.register()
+    assert engine.admin("POST", "/v1/assets/tick/pause").status_code == 202
+    paused = {"type": "asset", "asset": "tick", "state": "paused", "reason": "Paused", "simulated": True}
+    with engine.connect(uuid) as client:
+        tools.hear(client)
+        client.send('{"op":"subscribe","topics":["tick"]}')
+        assert [tools.hear(client)["type"], tools.hear(client)] == ["subscribed", paused]
+    with engine.connect(uuid) as client:
+        assert [tools.hear(client)["type"], tools.hear(client)] == ["welcome", paused]
+        assert engine.admin("POST", "/v1/assets/tick/start").status_code == 202
+        assert [tools.hear(client)["state"] for _ in range(2)] == ["starting", "running"]
+        assert tools.hear(client)["type"] == "tick"
+    (place,) = engine.public("GET", "/v1/arena").json()["arena"]
+    assert (place["asset"], place["severity"], place["degraded"]) == ("tick", 0, False)
+    engine.admin("POST", "/v1/assets/tick/pause")
+    place = tools.until(lambda: (now := engine.public("GET", "/v1/arena").json()["arena"][0])["state"] == "paused" and now)
+    assert (place.get("severity"), place["degraded"]) == (None, False)
+
+
 def names(engine: Any) -> list[str]:
     return [asset["name"] for asset in engine.public("GET", "/v1/assets").json()["assets"]]
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
+import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
+import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
@@ -85,6 +90,16 @@ def test_killed_it_leaves_no_orphan(engine: Any, tools: Any) -> None:
     tools.until(lambda: tools.processes(f"FINSTREAM_ENGINE={epoch}") == [])
 
 
+def stored(engine: Any) -> dict[str, list[str]]:
+    """The clients that a crash would leave in its store just now, with their topics."""
+    # From a copy: the engine keeps its store locked.
+    for suffix in ("", "-wal"):
+        shutil.copyfile(engine.directory / f"state.db{suffix}", engine.directory / f"copy.db{suffix}")
+    with closing(sqlite3.connect(engine.directory / "copy.db")) as store, suppress(sqlite3.DatabaseError):
+        return {uuid: json.loads(topics) for uuid, topics in store.execute("SELECT uuid, topics FROM clients")}
+    return {}
+
+
 @pytest.mark.parametrize("death", [signal.SIGTERM, signal.SIGKILL])
 def test_clients_outlive_the_engine(engine: Any, tools: Any, death: int) -> None:
     engine.start()
@@ -95,7 +110,7 @@ def test_clients_outlive_the_engine(engine: Any, tools: Any, death: int) -> None
         client.send('{"op":"subscribe","topics":["tick:BTC/USDT"],"id":1}')
         tools.hear(client, "tick")
         if death == signal.SIGKILL:
-            time.sleep(0.5)  # what is written behind is written by then
+            tools.until(lambda: stored(engine) == {uuid: ["tick:BTC/USDT"]})
         engine.stop(death)
     engine.start()
     with engine.connect(uuid) as client:
@@ -107,6 +122,8 @@ def test_clients_outlive_the_engine(engine: Any, tools: Any, death: int) -> None
 
 
 def test_reboot(engine: Any, tools: Any) -> None:
+    engine.config["assets"]["tick"]["stop_grace_s"] = 4  # it does not need it, but who knows
+    engine.config["assets"]["idle"] = engine.asset("ticker", stop_grace_s=50)
     engine.start()
     uuid, before = engine.register(), engine.process.pid
     with engine.connect(uuid) as client:
@@ -117,7 +134,7 @@ def test_reboot(engine: Any, tools: Any) -> None:
         assert (answer.status_code, answer.json()) == (202, {"epoch": epoch})
         goodbye, code = last_words(client, tools)
     assert (goodbye["code"], code) == ("engine_restarting", 1012)
-    assert goodbye["reconnect_in_ms"] > 0
+    assert 4000 + 2000 < goodbye["reconnect_in_ms"] < 50_000  # the ladder of who runs, the drain, and some more
     engine.await_ready()
     assert engine.process.pid == before
     with engine.connect(uuid) as client:
@@ -126,6 +143,80 @@ def test_reboot(engine: Any, tools: Any) -> None:
         assert welcome["epoch"] != epoch
         tools.hear(client, "tick")
     assert engine.stop() == 0
+
+
+def test_a_reboot_that_could_not_start_again_is_refused(engine: Any, tools: Any) -> None:
+    engine.start()
+    uuid = engine.register()
+
+    def problem_of_reboot() -> tuple[str, str, str]:
+        answer = engine.admin("POST", "/v1/reboot")
+        assert answer.status_code == 422, answer.text
+        told = answer.json()
+        assert told["type"] == "urn:finstream:problem:config-rejected"
+        return told["field"], told["detail"], told["remedy"]
+
+    with engine.connect(uuid) as client, socket.create_server(("127.0.0.1", 0)) as other:
+        client.send('{"op":"subscribe","topics":["tick"]}')
+        listen = engine.config["listen"]
+        engine.config["asets"] = {}
+        engine.configure()
+        assert problem_of_reboot()[0] == "asets"
+        del engine.config["asets"]
+
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        engine.config["listen"] = {**listen, "stream": taken}
+        engine.configure()
+        field, detail, remedy = problem_of_reboot()
+        assert (field, detail) == ("listen.stream", f"cannot listen on {taken}: Address already in use")
+        assert "another port" in remedy
+
+        engine.config["listen"] = {**listen, "admin": "0.0.0.0:0"}
+        engine.configure()
+        field, detail, remedy = problem_of_reboot()
+        assert (field, "needs a token" in detail, "FINSTREAM_ADMIN_TOKEN" in remedy) == ("listen.admin", True, True)
+
+        seq = tools.hear(client, "tick")["seq"]
+        while tools.hear(client, "tick")["seq"] < seq + 20:  # untouched
+            pass
+        # Two of our own ports, exchanged: they will be free.
+        public, stream = (engine.ready[which].partition("//")[2] for which in ("public", "stream"))
+        engine.config["listen"] = {**listen, "public": stream, "stream": public}
+        engine.configure()
+        assert engine.admin("POST", "/v1/reboot").status_code == 202
+        last_words(client, tools)
+    assert engine.await_ready()["public"] == f"http://{stream}"
+    assert engine.stop() == 0
+    assert "Traceback" not in engine.log_text()
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_it_runs_without_standard_streams(engine: Any, tools: Any, closed: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    engine.config["listen"]["public"] = f"127.0.0.1:{port}"
+    engine.config["assets"]["tick"]["start"] = "always"
+    engine.configure()
+    engine.ready = {"public": f"http://127.0.0.1:{port}"}
+    arguments = [sys.executable, "-m", "finstream.cli", "run", "--config", str(engine.path)]
+    engine.process = subprocess.Popen(
+        ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *arguments],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=engine.environment, cwd=engine.directory,
+    )  # fmt: skip
+
+    def ticks() -> bool:
+        assert engine.process.poll() is None
+        with suppress(httpx.TransportError):
+            return bool(engine.asset_state("tick")["statistics"]["ticks"] > 3)
+        return False
+
+    tools.until(ticks)
+    engine.process.terminate()
+    said, complaints = engine.process.communicate(timeout=15)
+    assert engine.process.returncode == 0, complaints
+    assert said == b""
+    assert b"Traceback" not in complaints
 
 
 def refused(engine: Any) -> tuple[int, str]:

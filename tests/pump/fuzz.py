@@ -9,6 +9,9 @@ goes through ``parse_line``; then all of them, cut anywhere, go as one stream th
 slow and quick subscribers behind it. What is found is printed as Python bytes; once it is understood, add it to
 corpus/regressions.lines.
 
+Beside that, a listening pump gets frames and request heads that are spoilt in the same manner: frames must mean what they mean to
+wsproto, heads must arrive as they were sent.
+
 Run under the sanitizers by sanitized.py.
 """
 
@@ -18,12 +21,14 @@ import argparse
 import itertools
 import random
 import re
+import socket
 import sys
 from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import clients
 import mutations
 import parsers
 import rejected
@@ -31,7 +36,7 @@ import trio
 import twin
 from rig import Feed, Subscriber, running, until
 
-from finstream.pump import Framing, SourceEnded
+from finstream.pump import Framing, Pump, Requested, SourceEnded
 
 CORPUS = Path(__file__).parent / "corpus"
 LONGEST_LINE = 65536
@@ -162,6 +167,99 @@ def soup(choose: random.Random, lines: list[bytes]) -> bytes:
     return stream if choose.random() < 0.5 else stream.rstrip(b"\n")
 
 
+# --- the listening pump ---
+
+CLIENTS_A_ROUND = 25
+LONGEST_HEAD = 16384
+OTHER_CLOSE_CODES = {*range(1012, 3000)}
+"""About these wsproto thinks otherwise; see test_reader.py."""
+
+
+async def compare_frames(choose: random.Random, known: list[bytes]) -> None:
+    """Frames at random, then the same spoilt, from one client after the other."""
+    async with clients.serving() as server:
+        for _ in range(CLIENTS_A_ROUND):
+            data = clients.random_frames(choose)
+            if choose.random() < 0.5:
+                data = mutations.mutate(choose, data, known)[:100_000]
+            last = clients.frame(clients.PING, b"that was all")
+            messages, pings, end = clients.expected(data + last)
+            cuts = sorted({choose.randrange(1, len(data)) for _ in range(choose.randrange(4))}) if len(data) > 1 else []
+            got = await clients.heard(server, data, cuts, is_answered=b"that was all" in pings)
+            if end == "not utf-8" != got[2]:
+                continue  # wsproto does not wait for the message's end to look
+            if end in OTHER_CLOSE_CODES:
+                continue
+            if (got[0], got[2]) != (messages, end):
+                raise Difference(f"frames {data!r} cut at {cuts}\npump    {got!r}\nwsproto {(messages, pings, end)!r}")
+
+
+def head_of(said: bytes) -> bytes | None:
+    """What the pump takes for the head of a request: up to the first empty line, or as much as it puts up with."""
+    end = said.find(b"\r\n\r\n") + 4
+    if 4 <= end <= LONGEST_HEAD:
+        return said[:end]
+    return said[:LONGEST_HEAD] if len(said) > LONGEST_HEAD else None
+
+
+async def compare_heads(choose: random.Random, known: list[bytes]) -> None:
+    """Spoilt requests: what is a head is asked about, whatever it says; what is none is not."""
+    pump = Pump()
+    asked: list[Requested] = []
+
+    def refuse(request: Requested) -> None:
+        asked.append(request)
+        pump.refuse(request.outbox, b"no")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(pump.run)
+            pump.listen(listener.fileno(), refuse, most_connections=100, leaving_s=5)
+            for _ in range(CLIENTS_A_ROUND):
+                said = _spoilt_head(choose, known)
+                asked.clear()
+                answer = await _say_and_leave(choose, listener.getsockname()[1], said)
+                head = head_of(said)
+                if [request.head for request in asked] != ([] if head is None else [head]) or answer not in (b"", b"no"):
+                    raise Difference(f"said {said!r}\nasked {asked!r}\nanswered {answer!r}")
+            await until(lambda: pump.statistics().outboxes == 0)
+            pump.stop_listening()
+            pump.stop()
+
+
+def _spoilt_head(choose: random.Random, known: list[bytes]) -> bytes:
+    lines = [b"GET /v1/stream?client=x HTTP/1.1", b"Host: here", b"Upgrade: websocket", b"Connection: Upgrade"]
+    head = b"\r\n".join([*lines, b"X: " + b"x" * choose.choice([0, 10, 1000, 16_300, 16_400]), b"", b""])
+    match choose.randrange(4):
+        case 0:
+            head = mutations.mutate(choose, head, known)
+        case 1:
+            head = head[: choose.randrange(len(head))]
+        case 2:
+            head += choose.randbytes(choose.randrange(100))
+    return head[:30_000]
+
+
+async def _say_and_leave(choose: random.Random, port: int, said: bytes) -> bytes:
+    """Returns what was answered."""
+    answer = b""
+    with trio.fail_after(30):
+        async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            try:
+                at = 0
+                while at < len(said):
+                    size = choose.choice([1, 50, 5000, 20_000])
+                    await stream.send_all(said[at : at + size])
+                    at += size
+                await stream.send_eof()
+                async for part in stream:
+                    answer += part
+            except trio.BrokenResourceError:  # refused before all was said
+                pass
+    return answer
+
+
 def run(seed: int, count: int, direct: float = 1.0) -> Counter[str]:
     """Raises Difference. ``direct`` is the share that parse_line reads, too; returns what became of those."""
     choose = random.Random(seed)
@@ -173,6 +271,8 @@ def run(seed: int, count: int, direct: float = 1.0) -> Counter[str]:
             kind, text = compare_parsers(choose, line)
             outcomes[text.decode() if kind == "rejected" else kind] += 1
         trio.run(partial(compare_pump, choose, soup(choose, lines)))
+        trio.run(partial(compare_frames, choose, lines))
+        trio.run(partial(compare_heads, choose, lines))
     return outcomes
 
 

@@ -90,7 +90,9 @@ REJECTED: dict[str, list[bytes]] = {
         b'{"type":""}', b'{"type":1}', b'{"type":true}', b'{"type":{}}', b'{"type":["tick"]}',
         b'{"type":"%s"}' % (b"t" * 65), b'{"type":"%s","symbol":5,"ts":"x"}' % ("é" * 33).encode(),
         b'{"type":"%s"}' % (b"\\u0074" * 11), b'{"type":"goodbye","ts":1}', b'{"type":"\\u0067ap","ts":1}',
-        b'{"type":"unsubscribed","ts":1}',
+        b'{"type":"welcome","ts":1}', b'{"type":"subscribed","ts":1}', b'{"type":"unsubscribed","ts":1}',
+        b'{"type":"pong","ts":1}', b'{"type":"asset","ts":1}', b'{"type":"health","ts":1}', b'{"type":"gap","ts":1}',
+        b'{"type":"error","ts":1}', b'{"type":"goodbye","symbol":"A","price":1,"ts":1}',
     ],
     "missing_symbol": [
         b"{}", b'{"price":1,"ts":1}', b'{"symbol":null,"price":1,"ts":1}', b'{"price":"x","side":1,"ts":"x"}',

@@ -25,7 +25,8 @@ from finstream.pump import (
 )
 
 __all__ = [
-    "LITTLE", "Feed", "Rig", "Subscriber", "balanced", "complete_lines", "numbered", "resting", "running", "split_frames", "tick", "until",
+    "LITTLE", "Feed", "Rig", "Subscriber", "balanced", "complete_lines", "numbered", "resting", "running",
+    "split_frames", "tick", "until",
 ]
 
 PATIENCE_S = 30

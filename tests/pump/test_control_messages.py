@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import trio
 from rig import LITTLE, Rig, balanced, numbered, tick
@@ -102,6 +104,22 @@ async def test_pushing_to_a_lost_connection(rig: Rig) -> None:
     closed = await subscriber.closing()
     assert closed.reason == "connection_lost"
     assert rig.pump.push(subscriber.handle, b"x") is False
+
+
+@pytest.mark.parametrize("nothing", [None, "text", bytearray(b"x"), memoryview(b"x"), 1])
+async def test_only_bytes_are_pushed(rig: Rig, nothing: Any) -> None:
+    feed = rig.feed()
+    subscriber = rig.subscriber((feed.asset, None), framing=Framing.LINES)
+    with pytest.raises(TypeError):
+        rig.pump.push(subscriber.handle, nothing)
+    with pytest.raises(TypeError):
+        rig.pump.push(subscriber.handle, nothing, final=True)
+    with pytest.raises(TypeError):
+        rig.pump.broadcast(feed.asset, nothing)
+    with pytest.raises(TypeError):
+        rig.pump.refuse(subscriber.handle, nothing)
+    assert rig.pump.push(subscriber.handle, b'{"price":0}\n')
+    assert numbered(await subscriber.messages(1)) == [0]
 
 
 async def test_broadcasts(rig: Rig) -> None:

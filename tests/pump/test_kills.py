@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import json
+import os
+import signal
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import trio
-from rig import LITTLE, Rig, balanced, numbered, split_frames, tick, until
+from rig import LITTLE, Rig, balanced, numbered, resting, split_frames, tick, until
 
-from finstream.pump import OutboxClosed
+from finstream.pump import Framing, OutboxClosed
 
 
 async def test_killed_by_bytes_with_a_receipt(rig: Rig) -> None:
@@ -140,3 +147,105 @@ async def test_outboxes_on_tcp(rig: Rig) -> None:
         assert closed[0].errno in (errno.ECONNRESET, errno.EPIPE)
         assert balanced(closed[0].statistics)
         rig.pump.remove_outbox(outbox)
+
+
+OUT_BYTES = 1 << 19
+
+
+def capacity() -> int:
+    """What a socket takes, in large pieces, while nobody reads."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)
+        taken = 0
+        try:
+            while True:
+                taken += theirs.send(b"x" * 100_000)
+        except BlockingIOError:
+            return taken
+
+
+@pytest.mark.parametrize("framing", list(Framing))
+async def test_a_batch_beyond_the_bound_is_no_offence_of_who_has_read(framing: Framing) -> None:
+    """Before a consumer is given up it is asked once more: much can be written in one batch, and it has made room since."""
+    room = capacity()
+    async with resting() as rig:
+        feeds = [rig.feed(f"feed-{number}") for number in range(12)]
+        topics = [(feed.asset, None) for feed in feeds]
+        # The batch is sent early at 512 KiB, more than may wait; what comes after that does not exceed the bound again.
+        count = (OUT_BYTES + room // 4) // (len(feeds) * 1160)
+        bound = OUT_BYTES - room // 4
+        subscriber = rig.subscriber(*topics, framing=framing, max_bytes=bound)
+        filling = b'{"price":0,"pad":"' + b"x" * 900 + b'"}'
+        filling = b"\x81\x7e" + len(filling).to_bytes(2, "big") + filling if framing is Framing.WEBSOCKET else filling + b"\n"
+        controls = 0
+        for feed in feeds:
+            await feed.write(b"".join(tick(number, pad=1000) for number in range(1, count + 1)))
+        while not subscriber.statistics.queued_bytes:
+            assert rig.pump.push(subscriber.handle, filling)
+            controls += 1
+        while subscriber.read_now():
+            await trio.lowlevel.checkpoint()
+        await rig.start()
+        await until(lambda: subscriber.closed or subscriber.statistics.published == len(feeds) * count)
+        assert subscriber.closed == []
+        assert rig.pump.statistics().batches <= 2  # else this was no burst
+        messages = await subscriber.messages(controls + len(feeds) * count)
+        assert sorted(numbered(messages[controls:])) == sorted(list(range(1, count + 1)) * 12)
+        assert balanced(subscriber.statistics)
+
+
+@pytest.mark.parametrize("chunks", [(60, 5_000), (1, 500_000)])
+async def test_a_process_that_was_stopped_does_not_blame_its_consumers(chunks: tuple[int, int]) -> None:
+    """What waits has become old, but only because we were away: the consumer has read all that there was."""
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            arguments = [str(theirs.fileno()), "200", *map(str, chunks)]
+            script = Path(__file__).with_name("stopped.py")
+            process = await trio.lowlevel.open_process(
+                [sys.executable, str(script), *arguments], stdout=subprocess.PIPE, pass_fds=[theirs.fileno()]
+            )
+        assert process.stdout is not None
+        try:
+            with trio.fail_after(30):
+                await trio.to_thread.run_sync(os.waitid, os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+                waiting = int(await process.stdout.receive_some())
+                assert waiting > 50_000
+                stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
+                received = 0
+                while received < chunks[0] * chunks[1] - waiting:
+                    received += len(await stream.receive_some())
+                await trio.sleep(0.3)  # longer than anything may wait
+                process.send_signal(signal.SIGCONT)
+                while part := await stream.receive_some():
+                    received += len(part)
+                assert (await process.stdout.receive_some()).decode() == "alive\n"
+                assert received == chunks[0] * chunks[1]
+        finally:
+            process.kill()
+            await process.wait()
+
+
+async def test_a_receipt_names_the_last_message_also_after_a_batch_that_was_sent_early() -> None:
+    """A batch is sent early when a message does not fit any more; that message is none of those before it."""
+    async with resting() as rig:
+        feed = rig.feed("x" * 64)
+        fcntl.fcntl(feed.pipe.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
+        subscriber = rig.subscriber((feed.asset, None), buffer_bytes=LITTLE)
+        small = 2000
+        await feed.write(b'{"symbol":"A","price":1,"ts":1}\n' * small + tick(2, pad=60_000))  # read at once
+        await rig.start()
+        await until(lambda: subscriber.statistics.published == small + 1)
+        assert rig.pump.asset_statistics(feed.asset).reads == 1
+        while (now := subscriber.statistics).delivered < small:
+            assert now.last_seq in (now.delivered, None)
+            subscriber.read_now(500)
+            await trio.lowlevel.checkpoint()
+        assert (now.delivered, now.last_seq, now.queued_messages) == (small, small, 1)
+        final = subscriber.remove()
+        assert final is not None
+        assert (final.delivered, final.killed, final.last_seq) == (small, 1, small)
+        await subscriber.read_to_the_end()
+        received, _ = split_frames(subscriber.received)
+        assert json.loads(received[-1])["seq"] == small

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+from pathlib import Path
 
 import pytest
 import trio
@@ -195,3 +197,18 @@ async def test_many_outboxes_share_every_message(rig: Rig) -> None:
         assert numbered(await subscriber.messages(100)) == list(range(1, 101))
     assert rig.pump.statistics().delivered == 30_000
     assert rig.pump.asset_statistics(feed.asset).subscribers == 300
+
+
+async def test_only_a_socket_is_an_outbox(rig: Rig, tmp_path: Path) -> None:
+    ours, theirs = os.pipe()
+    regular = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    gone = os.dup(ours)
+    os.close(gone)
+    reasons = {ours: errno.ENOTSOCK, theirs: errno.ENOTSOCK, regular: errno.ENOTSOCK, gone: errno.EBADF, -1: errno.EBADF}
+    for fd, why in reasons.items():
+        with pytest.raises(OSError, match="outbox") as raised:
+            rig.pump.add_outbox(fd, lambda _closed: None)
+        assert raised.value.errno == why
+    for fd in (ours, theirs, regular):
+        os.close(fd)
+    assert rig.pump.statistics().outboxes == 0

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
+from functools import partial
 
 import pytest
 import strategies
+import trio
 import twin
 from hypothesis import given
 from hypothesis import strategies as st
-from rig import Feed, Rig, running, tick
+from rig import Feed, Rig, running, tick, until
 
 from finstream.pump import ArenaEntry
 
@@ -138,6 +141,22 @@ async def test_who_enters_and_who_leaves(rig: Rig) -> None:
     feed = rig.feed("c")
     await feed.write_and_wait(tick(1))
     assert [entry.asset for entry in pump.arena()] == ["c", "opinions", "b"]
+
+
+async def test_nobody_has_been_silent_since_the_future(rig: Rig) -> None:
+    """Ticks that come while somebody looks are not younger than the look."""
+    feed = rig.feed()
+    os.set_blocking(feed.pipe.fileno(), True)
+    async with trio.open_nursery() as nursery:
+        line = '{"symbol":"A","price":1,"ts":1}'
+        nursery.start_soon(partial(trio.run_process, ["yes", line], stdout=feed.pipe.fileno()))
+        await until(lambda: rig.pump.asset_statistics(feed.asset).ticks)
+        for _ in range(5000):
+            before = rig.pump.asset_statistics(feed.asset).ticks
+            [entry] = rig.pump.arena()
+            assert entry.silent_ns >= 0
+        await until(lambda: rig.pump.asset_statistics(feed.asset).ticks > before)  # it went on all the time
+        nursery.cancel_scope.cancel()
 
 
 async def test_opaque_and_bad_lines_do_not_race(rig: Rig) -> None:

@@ -9,7 +9,9 @@ import socket
 import threading
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
+import pytest
 import trio
 from rig import Rig, numbered, tick, until
 
@@ -197,3 +199,20 @@ async def test_a_pipe_that_stays_full_is_told_once(rig: Rig) -> None:
         nursery.cancel_scope.cancel()
     assert feed.told == [SourceOverflowed(feed.handle, feed.asset)]
     assert patient.told == []
+
+
+async def test_only_what_can_be_waited_for_is_a_source(rig: Rig, tmp_path: Path) -> None:
+    asset = rig.pump.add_asset("feed")
+    ours, theirs = os.pipe()
+    regular = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    gone = os.dup(ours)
+    os.close(gone)
+    for fd, why in ((regular, errno.EPERM), (gone, errno.EBADF), (-1, errno.EBADF)):
+        with pytest.raises(OSError, match="descriptor") as raised:
+            rig.pump.add_source(asset, fd, lambda _event: None)
+        assert raised.value.errno == why
+    with pytest.raises(KeyError):
+        rig.pump.add_source(asset + 1, ours, lambda _event: None)
+    for fd in (ours, theirs, regular):
+        os.close(fd)
+    assert rig.pump.statistics().sources == 0

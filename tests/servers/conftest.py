@@ -70,6 +70,7 @@ def open_stream(tmp_path: Path) -> OpenStream:
         origins: tuple[str, ...] = (),
         limits: Limits | None = None,
         simulated: bool = False,
+        states: dict[str, bytes] | None = None,
         surroundings: dict[str, Any] | None = None,
         **server_options: Any,
     ) -> AsyncIterator[Stream]:
@@ -88,6 +89,7 @@ def open_stream(tmp_path: Path) -> OpenStream:
         around = Surroundings(
             pump=pump, sessions=sessions, origins=Origins(origins, [address_of(listener)]), limits=limits,
             logger=logger, epoch="epoch-1", simulated=simulated, wall_us=lambda: 1_700_000_000_000_000,
+            asset_message=({} if states is None else states).get,
             **(surroundings or {}),
         )  # fmt: skip
         server = StreamServer(around, **server_options)

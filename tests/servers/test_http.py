@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import structlog
 import trio
@@ -279,6 +280,17 @@ async def test_a_command_goes_on_when_its_sender_hangs_up() -> None:
             await ended.wait()
 
 
+async def test_a_command_may_take_long(autojump_clock: trio.testing.MockClock) -> None:
+    async def slow(_call: Call) -> Health:
+        await trio.sleep(1000)
+        return Health(status="alive")
+
+    route = Route(method="POST", path="/slow", operation="slow", summary="", handler=slow, answer=Health)
+    app = make_app([route], origins=Origins((), []), listener="127.0.0.1", logger=structlog.get_logger())
+    answer = await app.test_client().post("/slow", headers={"Host": "localhost"})
+    assert answer.status_code == 200
+
+
 @pytest.mark.parametrize(
     ("data", "status"),
     [
@@ -296,6 +308,36 @@ async def test_garbage_is_answered_and_the_next_one_served(data: bytes, status: 
         answer = await server.say(data)
         assert answer.startswith(b"HTTP/1.1 " + status)
         assert (await server.ask("GET", "/query")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        (b"GET /query HTTP/1.1\r\n\r\n", "malformed-request"),
+        (b"POST /command HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n", "malformed-request"),
+        (b"POST /command HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n\r\n", "malformed-request"),
+        (b"hello\r\n\r\n", "malformed-request"),
+        (b"GET /query HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 20_000, "head-too-large"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "malformed-request"),
+    ],
+)
+async def test_what_is_no_http_gets_a_problem_too(said: bytes, name: str) -> None:
+    async with serving() as server:
+        answer = await server.say(said)
+        head, _, body = answer.partition(b"\r\n\r\n")
+        kind = PROBLEMS[name]
+        assert head.startswith(f"HTTP/1.1 {kind.status} ".encode()), answer
+        assert b"\r\ncontent-type: application/problem+json" in head.lower()
+        told = msgspec.json.decode(body)
+        assert (told["type"], told["title"], told["status"]) == (type_uri(name), kind.title, kind.status)
+        assert told["detail"]
+
+
+async def test_nothing_switches_to_http2() -> None:
+    upgrade = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": ""}
+    async with serving() as server:
+        answer = await server.ask("GET", "/query", headers=upgrade)
+        assert (answer.status_code, answer.http_version) == (200, "HTTP/1.1")
 
 
 async def test_http2_garbage_harms_nobody() -> None:
@@ -348,6 +390,6 @@ async def test_the_server_comes_back_when_its_library_fails(
 def test_the_description_names_what_can_go_wrong() -> None:
     document = describe("Test", "Routes of a test.", ROUTES, with_token=True)
     responses = document["paths"]["/echo/{uuid}"]["post"]["responses"]
-    assert set(responses) == {"200", "400", "401", "403", "408", "413", "415", "500"}
+    assert set(responses) == {"200", "400", "401", "403", "408", "413", "415", "431", "500"}
     assert "`urn:finstream:problem:unauthorized`" in responses["401"]["description"]
-    assert set(document["paths"]["/query"]["get"]["responses"]) == {"200", "400", "401", "403", "500"}
+    assert set(document["paths"]["/query"]["get"]["responses"]) == {"200", "400", "401", "403", "431", "500"}

@@ -6,10 +6,11 @@ import base64
 import json
 import os
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -127,14 +128,20 @@ async def test_a_conversation(open_stream: Any) -> None:
         ('{"op":"subscribe","topics":["alpha",3],"id":3}', 3, "invalid-field", "$.topics[1]"),
         ('{"op":"subscribe","topics":["alpha","gamma"],"id":4}', 4, "unknown-asset", "$.topics[1]"),
         ('{"op":"subscribe","topics":["alpha","Ω"],"id":5}', 5, "invalid-topic", "$.topics[1]"),
-        ('{"op":"ping","id":{"deep":1}}', None, "invalid-field", "$.id"),
-        ('{"op":"ping","id":"' + "x" * 129 + '"}', None, "invalid-field", "$.id"),
+        ('{"op":"ping","id":{"deep":1}}', {"deep": 1}, "invalid-field", "$.id"),
+        ('{"op":"ping","id":[1, 2.50]}', [1, 2.5], "invalid-field", "$.id"),
+        ('{"op":"ping","id":true}', True, "invalid-field", "$.id"),
+        ('{"op":"ping","id":"' + "x" * 126 + '","x":1}', "x" * 126, "invalid-field", "$.x"),
+        ('{"op":"ping","id":"' + "x" * 127 + '"}', None, "invalid-field", "$.id"),
+        ('{"op":"ping","id":[' + "1," * 70 + "1]}", None, "invalid-field", "$.id"),
+        (b'{"op":"ping","id":"\xff"}', None, "malformed-body", None),
+        ('{"op":"ping","id":null,"x":1}', None, "invalid-field", "$.x"),
         ('{"op":"ping","since":1,"id":6}', 6, "invalid-field", "$.since"),
         ('{"op":"ping","id":' + "[" * 5000 + "}", None, "invalid-field", "$.id"),
     ],
 )  # fmt: skip
 async def test_a_bad_request_gets_an_error_and_the_connection_lives_on(
-    open_stream: Any, request_text: str | bytes, given_id: int | str | None, problem: str, field: str | None
+    open_stream: Any, request_text: str | bytes, given_id: Any, problem: str, field: str | None
 ) -> None:
     async with open_stream() as stream:
         uuid = stream.register()
@@ -149,6 +156,18 @@ async def test_a_bad_request_gets_an_error_and_the_connection_lives_on(
             assert stream.sessions.get(uuid).topic_names() == []  # all or nothing
 
 
+@pytest.mark.parametrize("given", ['"\\u0041\\/"', "-0", "123456789012345678901234567890", '"\U0001f600"'])
+async def test_an_id_comes_back_as_it_was_written(open_stream: Any, given: str) -> None:
+    async with open_stream() as stream, connect(stream.url(stream.register())) as client:
+        await hear(client)
+        for request in ('"op":"ping"', '"op":"subscribe","topics":["alpha"]', '"op":"sell"'):
+            await client.send(f'{{{request},"id":{given}}}')
+            with trio.fail_after(5):
+                while '"asset"' in (answer := await client.recv()):
+                    pass
+            assert f'"id":{given}' in answer
+
+
 async def test_the_answer_comes_before_the_first_message(open_stream: Any, until: Any) -> None:
     async with open_stream() as stream:
         handle = stream.pump.asset_handle("alpha")
@@ -161,6 +180,25 @@ async def test_the_answer_comes_before_the_first_message(open_stream: Any, until
                 await client.send(json.dumps({"op": "unsubscribe", "topics": ["alpha"], "id": turn}))
                 while (message := await hear(client))["type"] != "unsubscribed":
                     assert message["type"] == "asset"
+
+
+async def test_whoever_subscribes_is_told_the_present_state(open_stream: Any) -> None:
+    paused = {"type": "asset", "asset": "alpha", "state": "paused", "reason": "Paused"}
+    failing = {"type": "asset", "asset": "beta", "state": "backoff", "reason": "Crashed", "detail": "exit code 1"}
+    states = {message["asset"]: json.dumps(message).encode() for message in (paused, failing)}
+    async with open_stream(assets=("alpha", "beta", "gamma"), states=states) as stream:
+        uuid = stream.register()
+        async with connect(stream.url(uuid)) as client:
+            await hear(client)
+            answer = await ask(client, op="subscribe", topics=["alpha:A", "alpha:B"])
+            assert [answer["type"], await hear(client)] == ["subscribed", paused]
+            stream.sessions.subscribe(uuid, ["beta", "gamma"])  # as over REST; nothing is known of gamma
+            assert await hear(client) == failing
+            assert (await ask(client, op="subscribe", topics=["alpha"]))["type"] == "subscribed"
+            assert (await ask(client, op="ping"))["type"] == "pong", "alpha was wanted before"
+        async with connect(stream.url(uuid)) as client:
+            assert [(await hear(client))["type"], await hear(client), await hear(client)] == ["welcome", paused, failing]
+            assert (await ask(client, op="ping"))["type"] == "pong"
 
 
 async def test_in_simulation_every_message_says_so(open_stream: Any) -> None:
@@ -277,6 +315,10 @@ async def test_the_client_leaves(open_stream: Any) -> None:
             assert client.close_code == 3001
         told = await receipt(stream, uuid)
         assert (told.reason, told.detail) == ("client_left", "close code 3001: had enough")
+        said = json.loads(msgspec.json.encode(told))
+        figures = {"queued_bytes": 0, "queued_messages": 0, "oldest_ms": 0, "delivered": 0}
+        assert said.keys() == {"reason", "detail", "at", *figures}  # nothing was delivered, so there is no last message
+        assert said.items() >= figures.items()
 
 
 async def test_the_connection_breaks(open_stream: Any) -> None:
@@ -328,9 +370,11 @@ async def test_the_engine_says_goodbye(open_stream: Any, reason: str) -> None:
         uuid = stream.register()
         async with connect(stream.url(uuid)) as client, await stream.connect_raw() as stranger:
             await hear(client)
-            stream.server.stop(reason)
+            stream.server.stop(reason, children_s=7)
             goodbye = await expect_end(client, reason)
-            assert goodbye.get("reconnect_in_ms") == (1500 if reason == "engine_restarting" else None)
+            drained_ms, children_ms, start_ms, half_the_spread_ms = 2000, 7000, 1500, 500
+            back_ms = drained_ms + children_ms + start_ms + half_the_spread_ms
+            assert goodbye.get("reconnect_in_ms") == (back_ms if reason == "engine_restarting" else None)
             assert await read_all(stranger) == b""
         with pytest.raises(OSError, match=r"refused|all attempts"):
             await stream.connect_raw()
@@ -462,6 +506,84 @@ async def test_a_client_that_stops_reading_dies_alone_with_a_receipt(
                 pass
             assert stream.sessions.describe(quick).state == "connected"
         assert stream.demand.wanted_by("alpha") <= 1
+
+
+def frames(said: bytes) -> list[tuple[int, bytes]]:
+    """First byte and payload of each; the last one must be whole."""
+    found = []
+    while said:
+        length, start = said[1], 2
+        if length > 125:
+            start += 2 if length == 126 else 8
+            length = int.from_bytes(said[2:start], "big")
+        assert len(said) >= start + length, said[:100]
+        found.append((said[0], said[start : start + length]))
+        said = said[start + length :]
+    return found
+
+
+@asynccontextmanager
+async def fed(stream: Any, asset: str) -> AsyncIterator[Callable[[bytes], None]]:
+    """Something to publish lines with, as an ingestor does; returns when the pump has read them."""
+    handle = stream.pump.asset_handle(asset)
+    ours, theirs = os.pipe()
+    source = stream.pump.add_source(handle, ours, lambda _event: None)
+
+    def publish(lines: bytes) -> None:
+        before = stream.pump.asset_statistics(handle).bytes
+        assert os.write(theirs, lines) == len(lines)
+        while stream.pump.asset_statistics(handle).bytes < before + len(lines):
+            pass
+
+    try:
+        yield publish
+    finally:
+        stream.pump.remove_source(source)
+        os.close(ours)
+        os.close(theirs)
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        (Limits(outbox_bytes=200_000, outbox_age_ms=60_000), "slow_consumer_bytes"),
+        (Limits(outbox_bytes=1 << 30, outbox_age_ms=150), "slow_consumer_age"),
+    ],
+)
+@pytest.mark.parametrize("what", ["messages", "broadcasts"])
+async def test_who_was_slow_and_reads_on_hears_why(open_stream: Any, limits: Limits, reason: str, what: str) -> None:
+    """The rest of the frame that was under way, the goodbye, the close frame, the end; and a receipt that is right."""
+    async with open_stream(limits=limits, surroundings={"close_s": 20}) as stream, fed(stream, "alpha") as publish:
+        uuid, alpha = stream.register(), stream.pump.asset_handle("alpha")
+        stream.sessions.subscribe(uuid, ["alpha"])
+        async with await open_raw(stream, uuid) as raw:
+            [connection] = stream.server.connections
+            outbox = connection._outbox
+            published = 0
+            with trio.fail_after(20):
+                while not connection._ended_by:
+                    if reason == "slow_consumer_bytes" or stream.pump.outbox_statistics(outbox).queued_bytes < 100_000:
+                        if what == "messages":
+                            pad = b"x" * 30_000
+                            publish(b'{"symbol":"A","price":%d,"ts":1,"pad":"%s"}\n' % (published + 1, pad))
+                        else:
+                            stream.pump.broadcast(alpha, b'{"type":"asset","pad":"%s"}' % (b"x" * 30_000))
+                        published += 1
+                    await trio.sleep(0.001)
+            *told, goodbye, close = frames(await read_all(raw, within_s=10))
+        assert 1 < len(told) < published
+        assert goodbye[0] == 0x81
+        farewell = json.loads(goodbye[1])
+        closing = CLOSINGS[reason]
+        assert (farewell["type"], farewell["code"], farewell["close_code"]) == ("goodbye", reason, closing.close_code)
+        assert close == (0x88, closing.close_code.to_bytes(2, "big") + reason.encode())
+        receipt_of_it = await receipt(stream, uuid)
+        assert receipt_of_it.reason == reason
+        if what == "messages":
+            assert [json.loads(payload)["seq"] for _, payload in told] == list(range(1, len(told) + 1))
+            assert (receipt_of_it.last_asset, receipt_of_it.last_seq) == ("alpha", len(told))
+            assert receipt_of_it.delivered == len(told)
+            assert receipt_of_it.delivered + receipt_of_it.queued_messages == published
 
 
 @pytest.mark.slow

@@ -5,13 +5,22 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
 
 from finstream.pump import Pump
 from finstream.services import arena_view
+
+
+class Status(NamedTuple):
+    state: str
+    since_us: int
+
+
+NAMES = ("slow", "fast", "ahead", "mute", "news", "one", "two", "three", "four", "early", "late", "quiet")
+ASSETS = {name: Status("running", 1 << 53) for name in NAMES}  # far from having been silent for long
 
 
 @pytest.fixture
@@ -45,7 +54,7 @@ async def test_the_overall_ranking_is_the_pumps(pump: Pump, feed: Callable[..., 
     pump.add_asset("mute")
     pump.add_asset("news", in_arena=False)
     await eventually(lambda: ticked(pump) == 3)
-    fast, slow, ahead, mute = msgspec.to_builtins(arena_view.overall(pump))
+    fast, slow, ahead, mute = msgspec.to_builtins(arena_view.overall(pump, ASSETS))
     assert [place["asset"] for place in (fast, slow, ahead, mute)] == ["fast", "slow", "ahead", "mute"]
     assert [place["rank"] for place in (fast, slow, ahead, mute)] == [1, 2, 3, 4]
     assert 1_000 <= fast["lag_us"] < 1_000_000
@@ -56,11 +65,58 @@ async def test_the_overall_ranking_is_the_pumps(pump: Pump, feed: Callable[..., 
     assert ahead["clock_error"] is True
     assert ahead["lag_us"] < 0
     assert mute == {
-        "rank": 4, "asset": "mute", "ticks": 0, "clock_error": False, "severity": 0, "degraded": False
+        "rank": 4, "asset": "mute", "state": "running", "ticks": 0, "clock_error": False, "severity": 0, "degraded": False
     }, "what it has not got is absent"  # fmt: skip
     assert list(fast) == [
-        "rank", "asset", "lag_us", "lag_smoothed_us", "ticks", "silent_ms", "clock_error", "severity", "degraded",
+        "rank", "asset", "state", "lag_us", "lag_smoothed_us", "ticks", "silent_ms", "clock_error", "severity", "degraded",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("state", "after_s", "severity"),
+    [
+        ("starting", 0.5, 0),
+        ("running", 2.5, 1),
+        ("running", 10, 2),
+        ("backoff", 30, 3),
+        ("tripped", 300, 4),
+        ("misconfigured", 300, 4),
+        ("idle", 300, None),
+        ("paused", 300, None),
+        ("done", 300, None),
+    ],
+)
+async def test_without_a_tick_silence_counts_from_the_beginning_of_the_state_unless_it_is_on_purpose(
+    pump: Pump, state: str, after_s: float, severity: int | None
+) -> None:
+    pump.add_asset("mute")
+    now_ns = 1_700_000_000_000_000_000
+    (place,) = arena_view.overall(pump, {"mute": Status(state, (now_ns - int(after_s * 1e9)) // 1000)}, now_ns=now_ns)
+    assert (place.state, place.severity, place.degraded) == (state, severity, bool(severity))
+    assert ("severity" in msgspec.to_builtins(place)) == (severity is not None)
+
+
+async def test_a_source_that_rests_is_not_degraded_however_late_its_last_tick_was(
+    pump: Pump, feed: Callable[..., None], eventually: Any
+) -> None:
+    feed("slow", "BTC/USDT", 7)
+    await eventually(lambda: ticked(pump) == 1)
+    resting = {"slow": Status("paused", 0)}
+    for places in (arena_view.overall(pump, resting), arena_view.per_symbol(pump, "BTC/USDT", resting)):
+        (place,) = places
+        assert (place.state, place.severity, place.degraded) == ("paused", None, False)
+        assert (place.lag_us or 0) >= 7_000_000
+
+
+async def test_an_asset_that_has_left_the_configuration_is_left_out(
+    pump: Pump, feed: Callable[..., None], eventually: Any
+) -> None:
+    feed("fast", "BTC/USDT", 0)
+    feed("slow", "BTC/USDT", 3)
+    await eventually(lambda: ticked(pump) == 2)
+    left = {"slow": ASSETS["slow"]}
+    for places in (arena_view.overall(pump, left), arena_view.per_symbol(pump, "BTC/USDT", left)):
+        assert [(place.rank, place.asset) for place in places] == [(1, "slow")]
 
 
 async def test_a_symbol_is_ranked_among_those_who_have_ticked_it(
@@ -74,14 +130,14 @@ async def test_a_symbol_is_ranked_among_those_who_have_ticked_it(
     await eventually(lambda: ticked(pump) == 5)
 
     def ranked(symbol: str) -> list[tuple[int, str, int]]:
-        return [(place.rank, place.asset, place.ticks) for place in arena_view.per_symbol(pump, symbol)]
+        return [(place.rank, place.asset, place.ticks) for place in arena_view.per_symbol(pump, symbol, ASSETS)]
 
     assert ranked("BTC/USDT") == [(1, "two", 1), (2, "one", 1)]
     assert ranked("ETH/USDT") == [(1, "two", 1), (2, "three", 1)]
     assert ranked("BTC-USDT") == ranked("BTC/USDT"), "as a path has it"
     assert ranked("BRK-B") == [(1, "four", 1)], "a dash of its own"
     assert ranked("DOGE/USDT") == []
-    (_two, three) = arena_view.per_symbol(pump, "ETH/USDT")
+    (_two, three) = arena_view.per_symbol(pump, "ETH/USDT", ASSETS)
     assert three.clock_error
 
 
@@ -92,9 +148,9 @@ async def test_silence_on_a_symbol_counts_after_a_second(
     await eventually(lambda: ticked(pump) == 1)
     feed("late", "A", 0.5)
     await eventually(lambda: ticked(pump) == 2)
-    soon = arena_view.per_symbol(pump, "A")
+    soon = arena_view.per_symbol(pump, "A", ASSETS)
     assert [place.asset for place in soon] == ["early", "late"]
-    later = arena_view.per_symbol(pump, "A", now_ns=time.time_ns() + 30_000_000_000)
+    later = arena_view.per_symbol(pump, "A", ASSETS, now_ns=time.time_ns() + 30_000_000_000)
     assert [place.asset for place in later] == ["early", "late"]
     assert [place.severity for place in later] == [3, 3]
     assert all(30_000 <= (place.silent_ms or 0) < 40_000 for place in later)
@@ -104,7 +160,7 @@ async def test_a_subscribed_symbol_that_nobody_ticked_is_not_ranked(pump: Pump, 
     asset = pump.add_asset("quiet")
     outbox = pump.add_outbox(socket_pairs()[0].fileno(), lambda _closed: None)
     pump.subscribe(outbox, asset, "BTC/USDT")
-    assert arena_view.per_symbol(pump, "BTC/USDT") == []
+    assert arena_view.per_symbol(pump, "BTC/USDT", ASSETS) == []
     pump.remove_outbox(outbox)
 
 

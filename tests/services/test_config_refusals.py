@@ -120,6 +120,8 @@ def refused(text: str) -> ConfigError:
         ("assets: {Sim: {command: [x]}}", "assets.Sim", "cannot be a name", "lower-case"),
         ('assets: {"a b": {command: [x]}}', "assets.a b", "cannot be a name", "lower-case"),
         ("assets: {%s: {command: [x]}}" % ("a" * 65), "assets." + "a" * 65, "cannot be a name", "at most 64"),
+        ("assets: {best: {command: [x]}}", "assets.best", "best is reserved", "another name"),
+        ("sinks: {best: {command: [x], topics: [a]}}", "sinks.best", "best is reserved", "another name"),
         ("sinks: {S: {command: [x], topics: [a]}}", "sinks.S", "cannot be a name", "lower-case"),
         ("assets: {a: {command: [x]}}\nsinks: {a: {command: [x], topics: [a]}}", "sinks.a", "has this name", "rename"),
         ("assets: {sim: {command: []}}", "assets.sim.command", "names no program", "python"),

@@ -330,6 +330,50 @@ async def test_the_welcome_comes_before_the_first_tick(world: World, feeds: tupl
     assert await first.next() == "goodbye replaced"
 
 
+async def test_the_state_of_each_newly_wanted_asset_is_told_between_the_answer_and_the_first_tick(
+    world: World, feeds: tuple[Feed, Feed]
+) -> None:
+    binance, kraken = feeds
+    uuid = world.sessions.register().uuid
+    world.sessions.subscribe(uuid, ["binance", "binance:BTC/USDT"])
+    subscriber = world.subscriber()
+
+    def tell_state(asset: str) -> None:
+        {"binance": binance, "kraken": kraken}[asset].tick_through("too early")
+        subscriber.say(f"{asset} is {'wanted' if asset in world.demand.wanted() else 'idle'}")
+
+    world.sessions.connect(
+        uuid, subscriber.outbox, "peer", subscriber.close,
+        announce=lambda _session: subscriber.say("welcome"), tell_state=tell_state,
+    )  # fmt: skip
+    binance.tick("A")
+    assert [await subscriber.next() for _ in range(3)] == ["welcome", "binance is idle", "binance:A"], "once an asset"
+    topics = ["binance:ETH/USDT", "kraken:X", "kraken:Y"]
+    world.sessions.subscribe(uuid, topics, announce=lambda _new: subscriber.say("subscribed"))
+    kraken.tick("X")
+    assert [await subscriber.next() for _ in range(3)] == ["subscribed", "kraken is idle", "kraken:X"], "only what is new"
+    world.sessions.unsubscribe(uuid, ["kraken:X", "kraken:Y"])
+    world.sessions.subscribe(uuid, ["kraken"])
+    assert await subscriber.next() == "kraken is idle"
+
+
+async def test_the_state_of_an_asset_that_becomes_known_later_is_told_then(
+    world: World, feeds: tuple[Feed, Feed]
+) -> None:
+    world.assets.add("later")
+    uuid = world.sessions.register().uuid
+    world.sessions.subscribe(uuid, ["later:A", "later:B", "kraken"])
+    subscriber, told = world.subscriber(), []
+    world.sessions.connect(uuid, subscriber.outbox, "peer", subscriber.close, tell_state=told.append)
+    told.clear()
+    world.sessions.refresh_assets()
+    assert told == []
+    world.pump.add_asset("later")
+    world.sessions.refresh_assets()
+    world.sessions.refresh_assets()
+    assert told == ["later"]
+
+
 async def test_the_answer_comes_after_the_last_tick(world: World, feeds: tuple[Feed, Feed]) -> None:
     binance, kraken = feeds
     uuid, subscriber = world.connected("binance", "kraken")

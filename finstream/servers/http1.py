@@ -1,0 +1,50 @@
+"""HTTP/1.1 as we want it of Hypercorn: every refusal is problem details, and nothing switches to HTTP/2."""
+
+from __future__ import annotations
+
+import h11
+import msgspec
+from hypercorn import protocol
+from hypercorn.events import Closed
+from hypercorn.protocol.h11 import H11Protocol
+
+from finstream.servers import problems
+from finstream.servers.problems import problem
+
+__all__ = ["MAX_HEAD_BYTES", "install"]
+
+MAX_HEAD_BYTES = 16384
+
+_TOO_LARGE = problem("head-too-large", f"request line and headers have at most {MAX_HEAD_BYTES} bytes")
+_MALFORMED = problem(
+    "malformed-request", "this is no HTTP/1.1: look at the request line, Host, Content-Length and Transfer-Encoding"
+)
+
+
+class _Http1(H11Protocol):
+    async def _send_error_response(self, status_code: int) -> None:
+        refusal = _TOO_LARGE if status_code == _TOO_LARGE.status else _MALFORMED
+        body = msgspec.json.encode(refusal)
+        headers = [
+            ("Content-Type", problems.MEDIA_TYPE),
+            ("Content-Length", str(len(body))),
+            ("Connection", "close"),
+        ]
+        await self._send_h11_event(h11.Response(status_code=refusal.status, headers=headers))
+        await self._send_h11_event(h11.Data(data=body))
+        await self._send_h11_event(h11.EndOfMessage())
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Hypercorn looks here for a wish to speak HTTP/2."""
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        if request.http_version in {b"1.0", b"1.1"}:
+            await super()._create_stream(request)
+        else:
+            await self._send_error_response(_MALFORMED.status)
+            await self.send(Closed())
+
+
+def install() -> None:
+    """For every Hypercorn server of this process, because Hypercorn has no setting for it. Once is enough."""
+    protocol.H11Protocol = _Http1  # type: ignore[attr-defined]
