@@ -123,7 +123,9 @@ cdef inline bint tell_line(
 ) noexcept nogil:
     """Tell of a line, unless the control plane is so far behind that its share of memory is used up. Whether it was told."""
     cdef Event* event
-    if events.text_length + keep > events.line_room or events.count >= MAX_LINE_EVENTS:
+    # Rejected lines leave a quarter to the status lines.
+    cdef int share = 4 if kind == STATUS_LINE else 3
+    if events.text_length + keep > events.line_room // 4 * share or events.count >= MAX_LINE_EVENTS // 4 * share:
         events.dropped += 1
         return False
     event = tell(events, kind)

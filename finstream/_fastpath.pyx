@@ -133,6 +133,7 @@ cdef enum:
     BLOCK_READS = 8                 # so many in a row, cut in mid-line, are no accident
     BLOCK_PERIOD = 100000000        # ns; faster than that, buffering costs no latency worth a word
     WAITING_PERIOD = 20             # ms, between looks at the age of what waits
+    LONGEST_PARDON = 2000000000     # ns
     SWEEP_PERIOD = 250              # ms, between looks at who is silent or late
     ACCEPTS_AT_ONCE = 64
     CLIENT_READ_BYTES = 16384       # one read of a client: requests are small, and ticks are waiting
@@ -217,6 +218,8 @@ cdef class NativePump:
     cdef int64_t max_bytes
     cdef int64_t max_age
     cdef int64_t next_sweep
+    cdef int64_t last_look          # at the age of what waits; 0: nothing waited
+    cdef int64_t pardon             # until then nobody is given up for age
     cdef Events events
     cdef Events taken
 
@@ -360,23 +363,30 @@ cdef class NativePump:
         cdef Outbox* outbox = self.waiting
         cdef Outbox* next
         cdef Chunk* oldest
-        if outbox == NULL and self.listener < 0 and self.connections == 0:
-            return
+        if outbox == NULL:
+            self.last_look = 0
+            if self.listener < 0 and self.connections == 0:
+                return
         now = now_ns(CLOCK_MONOTONIC)
         if now >= self.next_sweep and (self.listener >= 0 or self.connections):
             self.next_sweep = now + SWEEP_PERIOD * 1000000
             self.look_after_connections(now)
             outbox = self.waiting
+        if outbox != NULL and self.last_look and now - self.last_look > 10 * WAITING_PERIOD * 1000000:
+            # It is we who were away, not the consumers (the process was stopped, the machine frozen): give them that time back.
+            self.pardon = now + min(now - self.last_look, LONGEST_PARDON)
         while outbox != NULL:
             next = outbox.next_waiting
             if outbox.starved:
                 self.drain(outbox)
-            elif (not outbox.closed or outbox.phase == WRITE_ONLY) and 0 <= outbox.max_age < now - outbox.head.since:
+            elif ((not outbox.closed or outbox.phase == WRITE_ONLY) and 0 <= outbox.max_age < now - outbox.head.since
+                    and now >= self.pardon):
                 oldest = outbox.head
-                self.drain(outbox)  # it is we who may have been away, not the consumer
+                self.drain(outbox)
                 if not outbox.dead and outbox.head == oldest:
                     self.give_up(outbox, SLOW_CONSUMER_AGE, 0)
             outbox = next
+        self.last_look = now if self.waiting != NULL else 0
 
     # --- sources --------------------------------------------------------------------------------------------------------
 
@@ -1053,6 +1063,8 @@ cdef class NativePump:
             if not queue_bytes(outbox, p + n, size - n, now_ns(CLOCK_MONOTONIC)):
                 self.give_up(outbox, CONNECTION_LOST, ENOMEM)
                 return False
+            if n:
+                outbox.tail.whole = size - n  # the rest of a frame that is under way
             self.await_writable(outbox)
             self.wake()
             if outbox.queued_bytes > outbox.max_bytes and (not final or outbox.phase == WRITE_ONLY):

@@ -23,11 +23,11 @@ def make_receipt(
     overflow: OutboxClosed | None,
     asset_name: Callable[[int], str],
 ) -> Receipt:
-    """``waiting`` is the outbox just before it was removed, ``final`` what removing it returned; of an outbox that the
-    pump gave up, ``overflow`` has the figures of that moment instead."""
+    """``waiting`` is the outbox just before it was removed, ``final`` what removing it returned. How much waited, and how
+    long, is told as of the moment when the pump gave it up, if it did: ``overflow``."""
     queued_bytes, oldest_ms = (waiting.queued_bytes, waiting.oldest_ms) if waiting else (0, 0)
     if overflow is not None:
-        final, queued_bytes, oldest_ms = overflow.statistics, overflow.queued_bytes, overflow.oldest_ms
+        queued_bytes, oldest_ms = overflow.queued_bytes, overflow.oldest_ms
     return Receipt(
         reason=reason,
         detail=detail or CLOSINGS[reason].text,

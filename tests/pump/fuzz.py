@@ -190,6 +190,8 @@ async def compare_frames(choose: random.Random, known: list[bytes]) -> None:
                 continue  # wsproto does not wait for the message's end to look
             if end in OTHER_CLOSE_CODES:
                 continue
+            if end is None and b"that was all" not in pings and got[2] == "fault":
+                end = "fault"  # wsproto waits for the rest of a frame, however long; the pump sees from its head that it is none
             if (got[0], got[2]) != (messages, end):
                 raise Difference(f"frames {data!r} cut at {cuts}\npump    {got!r}\nwsproto {(messages, pings, end)!r}")
 

@@ -2,8 +2,8 @@
 
     python stopped.py SOCKET MAX_AGE_MS CHUNKS CHUNK_BYTES
 
-Writes the number of bytes that wait, as a line, before it stops; after it was continued, why the outbox was closed, or that it
-was not, once nothing waits any more.
+Writes the number of bytes that wait, as a line, before it stops; after it was continued, ``again`` when it has sent again; then why
+the outbox was closed, or that it was not, once nothing waits any more.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ async def main(socket_fd: int, max_age_ms: int, chunks: int, chunk_bytes: int) -
         await until(lambda: pump.statistics().batches)
         await trio.sleep(0.005)  # by now it waits for the socket, as it nearly always does
         print(queued_bytes(pump, outbox), flush=True)
+        before = pump.statistics().sends
         os.kill(os.getpid(), signal.SIGSTOP)
+        await until(lambda: closed or pump.statistics().sends > before)
+        print("again", flush=True)
         await until(lambda: closed or queued_bytes(pump, outbox) == 0)
         print(closed[0].reason if closed else "alive", flush=True)
         pump.stop()

@@ -207,10 +207,20 @@ async def test_a_process_that_was_stopped_does_not_blame_its_consumers(chunks: t
                 [sys.executable, str(script), *arguments], stdout=subprocess.PIPE, pass_fds=[theirs.fileno()]
             )
         assert process.stdout is not None
+        said = process.stdout
+
+        async def line() -> bytes:
+            heard = b""
+            while not heard.endswith(b"\n"):
+                part = await said.receive_some(1)
+                assert part, "it has ended"
+                heard += part
+            return heard
+
         try:
             with trio.fail_after(30):
                 await trio.to_thread.run_sync(os.waitid, os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
-                waiting = int(await process.stdout.receive_some())
+                waiting = int(await line())
                 assert waiting > 50_000
                 stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
                 received = 0
@@ -218,9 +228,10 @@ async def test_a_process_that_was_stopped_does_not_blame_its_consumers(chunks: t
                     received += len(await stream.receive_some())
                 await trio.sleep(0.3)  # longer than anything may wait
                 process.send_signal(signal.SIGCONT)
+                assert await line() == b"again\n"  # before that, nothing more is read
                 while part := await stream.receive_some():
                     received += len(part)
-                assert (await process.stdout.receive_some()).decode() == "alive\n"
+                assert await line() == b"alive\n"
                 assert received == chunks[0] * chunks[1]
         finally:
             process.kill()
