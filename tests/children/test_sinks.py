@@ -76,10 +76,10 @@ async def test_a_sink_that_leaves_the_configuration_reads_to_the_end_first(
     await wait_until(lambda: supervisor.status("a").wanted_by == 1)
     await wait_until(lambda: pump.asset_statistics(pump.asset_handle("a")).ticks == 5000)
     await supervisor.apply(settings(assets))
+    await log.wait_for("child says", stream="stdout", sink="file", text="wrote it all")
     assert written.read_bytes().endswith(b"\nthe end\n")
     assert [int(tick["trade_id"]) for tick in ticks(written)] == list(range(5000))
-    assert log.find("child says", stream="stdout", sink="file", text="wrote it all")
-    assert supervisor.status("a").wanted_by == 0
+    await wait_until(lambda: supervisor.status("a").wanted_by == 0)
 
 
 async def test_a_sink_that_does_not_read_is_ended_with_a_receipt_and_started_again(
