@@ -228,7 +228,7 @@ def test_every_change_of_new_yorks_clock() -> None:
 @given(wall=st.datetimes(datetime.datetime(1970, 1, 1), datetime.datetime(2199, 12, 31, 18)))
 @strategies.examples(300)
 def test_any_time_in_new_york(wall: datetime.datetime) -> None:
-    since_epoch = wall.replace(tzinfo=NEW_YORK) - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+    since_epoch = wall.replace(tzinfo=NEW_YORK, fold=0) - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
     ns = since_epoch // datetime.timedelta(microseconds=1) * 1000
     for form in (wall.isoformat(), wall.isoformat(" "), f"{wall:%Y%m%dT%H%M%S.%f}"):
         for parse in BOTH:
