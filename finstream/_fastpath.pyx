@@ -49,10 +49,13 @@ cdef extern from *:
     #include <sys/epoll.h>
     #include <sys/eventfd.h>
     #include <sys/ioctl.h>
+    #include <sys/timerfd.h>
     #include <time.h>
     #ifndef F_GETPIPE_SZ
     #define F_GETPIPE_SZ 1032
     #endif
+    static inline int fs_load(int *flag) { return __atomic_load_n(flag, __ATOMIC_SEQ_CST); }
+    static inline void fs_store(int *flag, int value) { __atomic_store_n(flag, value, __ATOMIC_SEQ_CST); }
     static inline int64_t fs_now(clockid_t clock) {
       struct timespec t; clock_gettime(clock, &t); return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
     }
@@ -83,6 +86,11 @@ cdef extern from *:
     static inline int fs_is_socket(int fd) {
       int type; socklen_t size = sizeof type; return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
     }
+    /* Let a timer ring every so many ms from now on; 0: never. */
+    static inline int fs_ring_every(int timer, int ms) {
+      struct itimerspec t = {{ms / 1000, ms % 1000 * 1000000L}, {ms / 1000, ms % 1000 * 1000000L}};
+      return timerfd_settime(timer, 0, &t, NULL);
+    }
     static inline int fs_waiting_bytes(int fd) { int n = 0; return ioctl(fd, FIONREAD, &n) == 0 ? n : 0; }
     """
     ctypedef struct pthread_mutex_t:
@@ -99,8 +107,12 @@ cdef extern from *:
     int epoll_create1(int) nogil
     int epoll_wait(int, epoll_event*, int, int) noexcept nogil
     int eventfd(unsigned int, int) nogil
-    int EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CLOEXEC, EFD_CLOEXEC, EFD_NONBLOCK
+    int timerfd_create(int clock, int flags) nogil
+    int ring_every "fs_ring_every"(int timer, int ms) noexcept nogil
+    int EPOLLIN, EPOLLOUT, EPOLLET, EPOLLERR, EPOLLHUP, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CLOEXEC, EFD_CLOEXEC, EFD_NONBLOCK, TFD_CLOEXEC, TFD_NONBLOCK
     int CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_THREAD_CPUTIME_ID, F_GETPIPE_SZ
+    int load "fs_load"(int* flag) noexcept nogil
+    void store "fs_store"(int* flag, int value) noexcept nogil
     int64_t now_ns "fs_now"(int clock) noexcept nogil
     int epoll_change "fs_epoll"(int set, int operation, int fd, uint32_t events, uint64_t data) noexcept nogil
     int accept_connection "fs_accept"(int listener, char* name) noexcept nogil
@@ -137,7 +149,8 @@ cdef enum:
     SWEEP_PERIOD = 250              # ms, between looks at who is silent or late
     ACCEPTS_AT_ONCE = 64
     CLIENT_READ_BYTES = 16384       # one read of a client: requests are small, and ticks are waiting
-    LISTENER = 2                    # a handle; real ones are larger
+    LISTENER = 2                    # handles; real ones are larger
+    TIMER = 4
     OUTBOX_BIT = 1
     SLOT_BITS = 24
 
@@ -147,6 +160,7 @@ _FAULTS = {BROKEN_PROTOCOL: "broken_protocol", NOT_UTF8: "not_utf8", TOO_BIG: "t
 cdef struct Source:
     int64_t handle
     int fd
+    uint32_t interest               # what the epoll set has it for
     Asset* asset
     uint8_t* rest                   # an unterminated line
     int rest_length
@@ -174,8 +188,11 @@ cdef class NativePump:
 
     cdef pthread_mutex_t lock
     cdef pthread_mutex_t gate
+    cdef int asking                 # whether somebody waits at the gate, or is about to
     cdef int epoll
     cdef int wake_fd
+    cdef int timer_fd               # one timer for all that is done by the clock: arming one at each wait costs every tick a little
+    cdef int period                 # of the timer, in ms; 0: it is off
     cdef readonly int event_fd
     cdef int stopping
     cdef bint simulated
@@ -232,7 +249,7 @@ cdef class NativePump:
     # --- birth and death ------------------------------------------------------------------------------------------------
 
     def __cinit__(self, new_york, *, bint simulated=False, int line_bytes=MAX_LINE, int64_t event_bytes=4 << 20):
-        self.epoll = self.wake_fd = self.event_fd = self.listener = -1
+        self.epoll = self.wake_fd = self.timer_fd = self.event_fd = self.listener = -1
         if not 1 <= line_bytes <= MAX_LINE:
             raise ValueError(f"line_bytes must be 1 to {MAX_LINE}, not {line_bytes}")
         pthread_mutex_init(&self.lock, NULL)
@@ -263,9 +280,11 @@ cdef class NativePump:
         self.epoll = epoll_create1(EPOLL_CLOEXEC)
         self.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
         self.event_fd = self.events.fd = self.taken.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
-        if self.epoll < 0 or self.wake_fd < 0 or self.event_fd < 0:
-            raise OSError(errno, "the pump needs three more file descriptors")
+        self.timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)
+        if self.epoll < 0 or self.wake_fd < 0 or self.event_fd < 0 or self.timer_fd < 0:
+            raise OSError(errno, "the pump needs four more file descriptors")
         epoll_change(self.epoll, EPOLL_CTL_ADD, self.wake_fd, EPOLLIN, 0)
+        epoll_change(self.epoll, EPOLL_CTL_ADD, self.timer_fd, EPOLLIN, TIMER)
 
     def __dealloc__(self):
         cdef int i, j
@@ -286,7 +305,7 @@ cdef class NativePump:
             free(asset.buckets)
             free(asset.outboxes)
             free(asset)
-        for fd in (self.epoll, self.wake_fd, self.event_fd):
+        for fd in (self.epoll, self.wake_fd, self.timer_fd, self.event_fd):
             if fd >= 0:
                 close(fd)
         free(self.assets)
@@ -309,11 +328,19 @@ cdef class NativePump:
         pthread_mutex_destroy(&self.gate)
 
     cdef void acquire(self) noexcept nogil:
-        # Whoever waits for the lock holds the gate meanwhile, so the other side cannot take the lock again before it. A Python
-        # thread waits with the GIL held: giving it up here would let another Python thread run while the pump waits for us.
+        # A Python thread that waits for the lock holds the gate meanwhile, so the pump cannot take the lock again before it. It
+        # waits with the GIL held: giving it up here would let another Python thread run while the pump waits for us.
         pthread_mutex_lock(&self.gate)
+        store(&self.asking, 1)
         pthread_mutex_lock(&self.lock)
+        store(&self.asking, 0)
         pthread_mutex_unlock(&self.gate)
+
+    cdef void acquire_for_pump(self) noexcept nogil:
+        if unlikely(load(&self.asking)):
+            pthread_mutex_lock(&self.gate)
+            pthread_mutex_unlock(&self.gate)
+        pthread_mutex_lock(&self.lock)
 
     cdef void release(self) noexcept nogil:
         pthread_mutex_unlock(&self.lock)
@@ -328,35 +355,47 @@ cdef class NativePump:
     cdef void turn_until_stopped(self) noexcept nogil:
         cdef epoll_event[EVENTS_AT_ONCE] ready
         cdef int i, count
-        cdef uint64_t handle, wakes
+        cdef uint64_t handle, rings
+        cdef bint rang
         while not self.stopping:
-            count = epoll_wait(self.epoll, ready, EVENTS_AT_ONCE, self.patience())
+            self.set_timer(False)
+            count = epoll_wait(self.epoll, ready, EVENTS_AT_ONCE, -1)
             if count < 0 and errno != EINTR:
                 return  # whoever started us learns that the pump has ended by itself
-            self.acquire()
+            rang = False
+            self.acquire_for_pump()
             if count > 0:
                 self.batches += 1
             for i in range(count):
                 handle = ready[i].data.u64
                 if handle == 0:
-                    read(self.wake_fd, &wakes, 8)
+                    read(self.wake_fd, &rings, 8)
+                elif handle == TIMER:
+                    rang = read(self.timer_fd, &rings, 8) == 8
                 elif handle & OUTBOX_BIT:
                     self.serve_outbox(handle, ready[i].events)
                 elif handle == LISTENER:
                     self.accept_all()
                 else:
-                    self.read_source(handle)
+                    self.read_source(handle, ready[i].events)
             self.flush()
-            self.look_at_clock()
+            if rang:
+                self.look_at_clock()
+                self.set_timer(True)
+            elif unlikely(self.waiting != NULL and self.last_look == 0):
+                self.last_look = now_ns(CLOCK_MONOTONIC)
             self.release()
 
-    cdef int patience(self) noexcept nogil:
-        """How long to wait for the next event at most, in ms."""
+    cdef void set_timer(self, bint rang) noexcept nogil:
+        """Have the timer ring as often as is needed now. Less often than before only after it rang: consumers come and go."""
+        cdef int period = 0
         if self.waiting != NULL:
-            return WAITING_PERIOD
-        if self.connections or (self.listener >= 0 and not self.listening):
-            return SWEEP_PERIOD
-        return -1
+            period = WAITING_PERIOD
+        elif self.connections or (self.listener >= 0 and not self.listening):
+            period = SWEEP_PERIOD
+        if period != self.period and (rang or (period and (self.period == 0 or period < self.period))):
+            if ring_every(self.timer_fd, period) == 0:
+                self.period = period
 
     cdef void look_at_clock(self) noexcept nogil:
         cdef int64_t now
@@ -369,7 +408,7 @@ cdef class NativePump:
                 return
         now = now_ns(CLOCK_MONOTONIC)
         if now >= self.next_sweep and (self.listener >= 0 or self.connections):
-            self.next_sweep = now + SWEEP_PERIOD * 1000000
+            self.next_sweep = now + (SWEEP_PERIOD - WAITING_PERIOD) * 1000000  # the timer does not ring to the nanosecond
             self.look_after_connections(now)
             outbox = self.waiting
         if outbox != NULL and self.last_look and now - self.last_look > 10 * WAITING_PERIOD * 1000000:
@@ -396,10 +435,16 @@ cdef class NativePump:
             return NULL
         return self.sources[slot]
 
-    cdef void read_source(self, int64_t handle) noexcept nogil:
-        """Read once; what is still in the pipe comes with the next batch, so that no source keeps the others waiting."""
+    cdef void read_source(self, int64_t handle, uint32_t events) noexcept nogil:
+        """Read once; what is still in the pipe comes with the next batch, so that no source keeps the others waiting.
+
+        A pipe is told of once each time more comes (edge-triggered): asking again whether it is empty after every tick would be
+        the dearest thing done for a tick but for the read and the send. It says all it has in one read; where that filled our
+        buffer, or its writer has closed it, it is asked again.
+        """
         cdef Source* source = self.find_source(handle)
         cdef ssize_t n
+        cdef int error
         cdef int64_t received
         cdef uint8_t* start
         if source == NULL or source.ended:
@@ -408,12 +453,17 @@ cdef class NativePump:
             memcpy(self.buffer, source.rest, source.rest_length)
         start = self.buffer + source.rest_length
         n = read(source.fd, start, READ_BYTES)
-        if n < 0 and (errno == EAGAIN or errno == EINTR):
+        error = errno if n < 0 else 0
+        if error == EAGAIN:
+            return
+        if unlikely(source.interest & EPOLLET and (n < 0 or n == READ_BYTES or events & (EPOLLHUP | EPOLLERR))):
+            epoll_change(self.epoll, EPOLL_CTL_MOD, source.fd, source.interest, source.handle)
+        if error == EINTR:
             return
         received = now_ns(CLOCK_REALTIME)
         if n <= 0:
             # A pty whose other side is gone says EIO.
-            self.end_source(source, 0 if n == 0 or errno == EIO else errno, received)
+            self.end_source(source, error if error != EIO else 0, received)
             return
         source.asset.reads += 1
         source.asset.bytes += n
@@ -915,7 +965,7 @@ cdef class NativePump:
         if flags < 0 or fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0:
             raise OSError(errno, "not a descriptor that can be read without blocking")
         self.acquire()
-        handle = self.put_source(asset, fd, full_ms, capacity if capacity > 0 else 65536)
+        handle = self.put_source(asset, fd, full_ms, capacity)
         self.release()
         if handle == -1:
             raise MemoryError
@@ -949,8 +999,9 @@ cdef class NativePump:
         source.fd = fd
         source.asset = asset
         source.full_limit = to_ns(full_ms)
-        source.capacity = capacity
-        if epoll_change(self.epoll, EPOLL_CTL_ADD, fd, EPOLLIN, source.handle) < 0:
+        source.capacity = capacity if capacity > 0 else 65536
+        source.interest = EPOLLIN | EPOLLET if capacity > 0 else EPOLLIN  # a terminal, say, does not give all it has at once
+        if epoll_change(self.epoll, EPOLL_CTL_ADD, fd, source.interest, source.handle) < 0:
             free(source)
             return -3
         self.sources[slot] = source

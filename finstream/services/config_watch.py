@@ -36,8 +36,10 @@ Apply = Callable[[Settings, Plan], Awaitable[None]]
 
 _MISSING_S = 0.5
 """A file that is gone for longer is reported; some editors remove it and write it anew."""
-_DEBOUNCE_MS = 50
-_LOOK_ANYWAY_MS = 1000
+_STEP_MS = 250
+"""How often a thread looks whether the bell rang; each look costs the machine a wake-up."""
+_LOOK_ANYWAY_MS = 5000
+_LOOK_UNWATCHED_S = 1
 _Signature = tuple[int, ...]
 
 
@@ -149,7 +151,7 @@ class ConfigWatch:
                     reasons = [str(error) for error in failure.exceptions]
                     self._logger.warning("cannot watch the configuration; looking every second", reasons=reasons)
                 complained = True
-                await trio.sleep(_LOOK_ANYWAY_MS / 1000)
+                await trio.sleep(_LOOK_UNWATCHED_S)
                 await self._look()
 
     async def _look_whenever_rung(self) -> None:
@@ -163,8 +165,8 @@ class ConfigWatch:
                 *(path for path, _inode in directories),
                 recursive=False,
                 watch_filter=None,
-                debounce=_DEBOUNCE_MS,
-                step=_DEBOUNCE_MS // 2,
+                debounce=2 * _STEP_MS,
+                step=_STEP_MS,
                 rust_timeout=_LOOK_ANYWAY_MS,
                 yield_on_timeout=True,
                 stop_event=stop,
