@@ -33,6 +33,8 @@ cdef struct Account:
     uint64_t published
     uint64_t delivered
     uint64_t queued_messages
+    uint64_t skipped
+    uint64_t conflated
     uint64_t killed
     int64_t queued_bytes
     int64_t oldest

@@ -237,6 +237,8 @@ cdef class NativePump:
     cdef int64_t next_sweep
     cdef int64_t last_look          # at the age of what waits; 0: nothing waited
     cdef int64_t pardon             # until then nobody is given up for age
+    cdef int64_t soft_mark          # of what all outboxes hold together; 0: none
+    cdef int64_t hard_mark
     cdef Events events
     cdef Events taken
 
@@ -863,6 +865,8 @@ cdef class NativePump:
         account.published = outbox.published
         account.delivered = outbox.delivered
         account.queued_messages = outbox.queued_messages
+        account.skipped = outbox.skipped
+        account.conflated = outbox.conflated
         account.killed = outbox.killed
         account.queued_bytes = outbox.queued_bytes
         account.oldest = self.oldest(outbox)
@@ -1147,8 +1151,7 @@ cdef class NativePump:
     cdef void accept_all(self) noexcept nogil:
         cdef char[64] name
         cdef int fd
-        cdef int64_t handle, now = now_ns(CLOCK_MONOTONIC)
-        cdef Outbox* outbox
+        cdef int64_t now = now_ns(CLOCK_MONOTONIC)
         for _ in range(ACCEPTS_AT_ONCE):
             if self.connections >= self.most_connections:
                 self.listen_on(False)  # the backlog waits until the next sweep finds room
@@ -1158,24 +1161,31 @@ cdef class NativePump:
                 if errno != EAGAIN and errno != EINTR and errno != ECONNABORTED:
                     self.listen_on(False)  # out of descriptors, say: once a sweep is often enough to try again
                 return
-            handle = self.put_outbox(fd, False, self.max_bytes, -1)
-            if handle < 0:
+            if self.admit(fd, <text> name, <int> strlen(name), now) < 0:
                 close(fd)
                 return
-            outbox = self.find_outbox(handle)
-            outbox.max_age = self.max_age
-            outbox.owned = True
-            self.connections += 1
-            outbox.phase = GREETING
-            outbox.heard = now
-            outbox.deadline = now + self.handshake_time
-            # The peer's name leads what is told of the request.
-            if not keep(&outbox.inbox.message, <uint8_t*> name, <int> strlen(name)):
-                self.give_up(outbox, CONNECTION_LOST, ENOMEM)
-                continue
-            self.show_interest(outbox)
-            if outbox.interest == 0:
-                self.give_up(outbox, CONNECTION_LOST, errno)
+
+    cdef int64_t admit(self, int fd, text name, int length, int64_t now) noexcept nogil:
+        """A stranger's connection is an outbox from the start; its request is awaited. -1 when there is no memory for it."""
+        cdef int64_t handle = self.put_outbox(fd, False, self.max_bytes, -1)
+        cdef Outbox* outbox
+        if handle < 0:
+            return -1
+        outbox = self.find_outbox(handle)
+        outbox.max_age = self.max_age
+        outbox.owned = True
+        self.connections += 1
+        outbox.phase = GREETING
+        outbox.heard = now
+        outbox.deadline = now + self.handshake_time
+        # The peer's name leads what is told of the request.
+        if not keep(&outbox.inbox.message, <uint8_t*> name, length):
+            self.give_up(outbox, CONNECTION_LOST, ENOMEM)
+            return handle
+        self.show_interest(outbox)
+        if outbox.interest == 0:
+            self.give_up(outbox, CONNECTION_LOST, errno)
+        return handle
 
     cdef void listen_on(self, bint on) noexcept nogil:
         if self.listener >= 0 and on != self.listening:
@@ -1403,6 +1413,34 @@ cdef class NativePump:
         self.wake()
         self.release()
 
+    def guard(self, int64_t soft_bytes, int64_t hard_bytes):
+        self.acquire()
+        self.soft_mark = soft_bytes
+        self.hard_mark = hard_bytes
+        self.release()
+
+    def set_priority(self, int64_t handle, int priority):
+        cdef Outbox* outbox
+        self.acquire()
+        outbox = self.find_outbox(handle)
+        if outbox != NULL:
+            outbox.priority = priority
+        self.release()
+
+    def adopt(self, int fd, bytes peer not None):
+        cdef text name = <text> PyBytes_AS_STRING(peer)
+        cdef int length = <int> len(peer)
+        cdef int flags = fcntl(fd, F_GETFL)
+        cdef int64_t handle = -1
+        if flags < 0 or fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 or not is_socket(fd):
+            raise OSError(errno, "only a connected stream socket can be adopted")
+        self.acquire()
+        if self.listener >= 0 and self.connections < self.most_connections:
+            handle = self.admit(fd, name, length, now_ns(CLOCK_MONOTONIC))
+            self.wake()
+        self.release()
+        return handle
+
     def stop_listening(self):
         cdef int i
         self.acquire()
@@ -1440,7 +1478,9 @@ cdef class NativePump:
         cdef uint64_t one = 1
         write(self.wake_fd, &one, 8)
 
-    def subscribe(self, int64_t handle, int id, bytes symbol):
+    def subscribe(
+        self, int64_t handle, int id, bytes symbol, int policy=0, bint merge_trades=False, int64_t interval=0,
+    ):
         cdef uint8_t[MAX_SYMBOL] name
         cdef int length = -1, done
         if symbol is not None:
@@ -1726,7 +1766,7 @@ cdef tuple symbol_tuple(const Symbol* s):
 
 cdef tuple account_tuple(const Account* a):
     return (
-        a.published, a.delivered, a.queued_messages, a.killed, a.queued_bytes, a.oldest, a.sent_bytes,
+        a.published, a.delivered, a.queued_messages, a.skipped, a.conflated, a.killed, a.queued_bytes, a.oldest, a.sent_bytes,
         None if a.last_asset < 0 else a.last_asset, None if a.last_asset < 0 else a.last_seq,
     )
 

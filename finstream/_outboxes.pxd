@@ -76,6 +76,7 @@ cdef struct Outbox:
     uint32_t interest   # what the pump's epoll set has it for
     int64_t max_bytes
     int64_t max_age     # ns
+    int priority        # when memory is short, lower goes first
     # This batch:
     iovec* slices
     SliceNote* notes
@@ -92,6 +93,8 @@ cdef struct Outbox:
     # So far:
     uint64_t published
     uint64_t delivered
+    uint64_t skipped
+    uint64_t conflated
     uint64_t killed
     uint64_t sent_bytes
     int last_asset      # of the last message delivered; -1 before the first

@@ -22,9 +22,10 @@ import trio
 
 from finstream import _fastpath
 from finstream.vocabulary.errors import PumpFailed
+from finstream.vocabulary.policies import PLAIN, Policy
 
 __all__ = [
-    "ArenaEntry", "AssetStatistics", "BlockBuffered", "Framing", "LineRejected", "Message", "OutboxClosed",
+    "ArenaEntry", "AssetStatistics", "BlockBuffered", "Framing", "HalfFull", "LineRejected", "MemoryMark", "Message", "OutboxClosed",
     "OutboxStatistics", "PeerClosed", "PeerEvent", "PeerFault", "PeerSilent", "Pump", "PumpEvent", "PumpStatistics",
     "Requested", "SourceEnded", "SourceOverflowed", "StatusLine", "SymbolStatistics",
 ]
@@ -82,7 +83,8 @@ class StatusLine(msgspec.Struct, frozen=True):
 
 
 class OutboxStatistics(msgspec.Struct, frozen=True):
-    """``published == delivered + queued_messages + killed`` at every moment. Control messages are not counted."""
+    """``published == delivered + queued_messages + skipped + conflated + killed`` at every moment. Control messages are not
+    counted."""
 
     published: int
     """Messages of its topics since it was added."""
@@ -90,6 +92,10 @@ class OutboxStatistics(msgspec.Struct, frozen=True):
     """Handed to the kernel completely."""
     queued_messages: int
     """Waiting, the partly sent one included."""
+    skipped: int
+    """Dropped by the policy ``skip``; a gap message told of them."""
+    conflated: int
+    """Merged into a newer message, by the policy ``conflate`` or ``max_rate``."""
     killed: int
     """What was waiting when the outbox was closed."""
     queued_bytes: int
@@ -110,7 +116,8 @@ class OutboxClosed(msgspec.Struct, frozen=True):
 
     outbox: int
     reason: str
-    """``slow_consumer_bytes``, ``slow_consumer_age``, ``connection_lost``, or ``finished``: after the last words."""
+    """``slow_consumer_bytes``, ``slow_consumer_age``, ``memory_pressure``, ``connection_lost``, or ``finished``: after the last
+    words."""
     errno: int
     oldest_ms: int
     """As it was at the moment of closing."""
@@ -161,8 +168,24 @@ class PeerSilent(msgspec.Struct, frozen=True):
     outbox: int
 
 
-PeerEvent = Message | PeerClosed | PeerFault | PeerSilent | OutboxClosed
-PumpEvent = SourceEnded | SourceOverflowed | BlockBuffered | LineRejected | StatusLine | Requested | PeerEvent
+class HalfFull(msgspec.Struct, frozen=True):
+    """Half of what an outbox may hold is waiting, by bytes or by age. Told once until it is empty, and once a second at most."""
+
+    outbox: int
+    queued_bytes: int
+    oldest_ms: int
+
+
+class MemoryMark(msgspec.Struct, frozen=True):
+    """What all outboxes hold together crossed one of the marks of :meth:`Pump.guard`."""
+
+    level: str
+    """``normal``, ``soft`` or ``hard``: the highest mark it is above now."""
+    held_bytes: int
+
+
+PeerEvent = Message | PeerClosed | PeerFault | PeerSilent | HalfFull | OutboxClosed
+PumpEvent = SourceEnded | SourceOverflowed | BlockBuffered | LineRejected | StatusLine | Requested | MemoryMark | PeerEvent
 
 
 class AssetStatistics(msgspec.Struct, frozen=True):
@@ -260,6 +283,7 @@ def _new_york_offsets(first_year: int = 1970, last_year: int = 2200) -> list[tup
 
 
 NEW_YORK_OFFSETS = _new_york_offsets()
+_POLICIES = ("kill", "skip", "conflate")  # by the numbers that the native pump knows them by
 _TURN_S = 0.002
 """Events are told for so long, then other tasks get their turn: one request may take milliseconds, and a client may send many."""
 
@@ -275,6 +299,7 @@ class Pump:
         self._on_outbox: dict[int, Callable[[Any], None]] = {}  # of a connection PeerEvents, else OutboxClosed
         self._on_request: Callable[[Requested], None] = lambda _event: None
         self._on_line: Callable[[LineRejected | StatusLine], None] = lambda _event: None
+        self._on_memory: Callable[[MemoryMark], None] = lambda _event: None
         self._stopping = False
         self.running = False
         """Whether the pump's thread is at work."""
@@ -331,6 +356,8 @@ class Pump:
         elif isinstance(event, (SourceEnded, SourceOverflowed, BlockBuffered)):
             if told := self._on_source.get(event.source):
                 told(event)
+        elif isinstance(event, MemoryMark):
+            self._on_memory(event)
         elif callback := self._on_outbox.get(event.outbox):
             callback(event)
         elif isinstance(event, OutboxClosed):  # a stranger's, who was refused or left before being answered
@@ -348,6 +375,12 @@ class Pump:
     def on_line(self, callback: Callable[[LineRejected | StatusLine], None]) -> None:
         """Who is told of rejected lines and of status lines. One callback for all assets."""
         self._on_line = callback
+
+    def guard(self, soft_bytes: int, hard_bytes: int, crossed: Callable[[MemoryMark], None]) -> None:
+        """Bound what all outboxes hold together. Above ``soft_bytes`` the outboxes of the lowest priority are given up until it is
+        kept again, among equals those whose oldest byte has waited longest. ``crossed`` is told whenever a mark is crossed."""
+        self._on_memory = crossed
+        self._native.guard(soft_bytes, hard_bytes)
 
     # --- assets ---------------------------------------------------------------------------------------------------------
 
@@ -468,9 +501,21 @@ class Pump:
         if not self._native.answer(outbox, answer, False):
             self._native.remove_outbox(outbox)
 
+    def adopt(self, fd: int, peer: str) -> int | None:
+        """Take over a connected stream socket as if the listener had accepted it; the pump closes it. ``peer`` is ``host:port``.
+
+        Returns None, and the socket stays the caller's, when there is no listener or no room.
+        """
+        handle = self._native.adopt(fd, peer.encode())
+        return None if handle < 0 else handle
+
     def hear_from(self, outbox: int) -> None:
         """Tell of the client's messages from now on, those included that have come already."""
         self._native.hear_from(outbox)
+
+    def set_priority(self, outbox: int, priority: int) -> None:
+        """Of an outbox among those that :meth:`guard` may give up; lower goes first, and 0 is what it has before."""
+        self._native.set_priority(outbox, priority)
 
     def push(self, outbox: int, data: bytes, *, final: bool = False) -> bool:
         """Send bytes of our own (control frames, already framed) in order with the stream.
@@ -480,9 +525,16 @@ class Pump:
         """
         return self._native.push(outbox, data, final)
 
-    def subscribe(self, outbox: int, asset: int, symbol: str | None = None) -> bool:
-        """Returns False when it was subscribed already, or the outbox is gone."""
-        return self._native.subscribe(outbox, asset, None if symbol is None else symbol.encode())
+    def subscribe(self, outbox: int, asset: int, symbol: str | None = None, policy: Policy = PLAIN) -> bool:
+        """Returns False when it was subscribed already in this way, or the outbox is gone. Another policy replaces the former."""
+        return self._native.subscribe(
+            outbox,
+            asset,
+            None if symbol is None else symbol.encode(),
+            _POLICIES.index(policy.policy),
+            policy.trades == "conflate",
+            0 if policy.max_rate is None else int(1e9 / policy.max_rate),
+        )
 
     def unsubscribe(self, outbox: int, asset: int, symbol: str | None = None) -> bool:
         """Returns False when it was not subscribed."""
@@ -546,4 +598,6 @@ _EVENTS: dict[str, Callable[..., PumpEvent]] = {
     "peer_closed": _peer_closed,
     "peer_fault": PeerFault,
     "peer_silent": PeerSilent,
+    "half_full": HalfFull,
+    "memory_mark": MemoryMark,
 }

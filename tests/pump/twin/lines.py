@@ -124,7 +124,7 @@ def _first_name(name: str) -> str:
 
 
 OURS = frozenset(
-    ("welcome", "subscribed", "unsubscribed", "pong", "asset", "health", "gap", "error", "goodbye")
+    ("welcome", "subscribed", "unsubscribed", "pong", "asset", "health", "gap", "error", "goodbye", "warning")
 )
 """The types of the engine's own messages."""
 
