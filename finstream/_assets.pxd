@@ -31,6 +31,9 @@ cdef struct Symbol:
     Outbox** outboxes               # that take this symbol and not the whole asset
     int outbox_count
     int outbox_room
+    void** tamed                    # the same for subscriptions with a policy: their Rules
+    int tamed_count
+    int tamed_room
     int subscriptions               # of it, those hidden behind the whole asset included
     int place                       # in its asset's list
 
@@ -54,6 +57,9 @@ cdef struct Asset:
     Outbox** outboxes               # that take the whole asset
     int outbox_count
     int outbox_room
+    void** tamed                    # the same for subscriptions with a policy: their Rules
+    int tamed_count
+    int tamed_room
     int line_outboxes               # with any topic of it and framing by lines
     int subscribers                 # outboxes with any topic of it
     Symbol** buckets
@@ -74,25 +80,26 @@ cdef struct Subscription:
     Asset* asset
     Symbol* symbol                  # NULL: the whole asset
     bint active                     # False: hidden behind a subscription of the whole asset
+    void* rules                     # of its policy; NULL: it has none
 
 
-cdef inline bint add_outbox_to(Outbox*** list, int* count, int* room, Outbox* outbox) noexcept nogil:
+cdef inline bint add_to(void*** list, int* count, int* room, void* item) noexcept nogil:
     cdef void* grown
     if count[0] == room[0]:
-        grown = realloc(list[0], (room[0] * 2 + 4) * sizeof(Outbox*))
+        grown = realloc(list[0], (room[0] * 2 + 4) * sizeof(void*))
         if grown == NULL:
             return False
-        list[0] = <Outbox**> grown
+        list[0] = <void**> grown
         room[0] = room[0] * 2 + 4
-    list[0][count[0]] = outbox
+    list[0][count[0]] = item
     count[0] += 1
     return True
 
 
-cdef inline void remove_outbox_from(Outbox** list, int* count, Outbox* outbox) noexcept nogil:
+cdef inline void remove_from(void** list, int* count, void* item) noexcept nogil:
     cdef int i
     for i in range(count[0]):
-        if list[i] == outbox:
+        if list[i] == item:
             count[0] -= 1
             list[i] = list[count[0]]
             return
@@ -152,6 +159,7 @@ cdef inline void drop_symbol(Asset* asset, Symbol* symbol) noexcept nogil:
     asset.symbols[symbol.place] = asset.symbols[asset.symbol_count]
     asset.symbols[symbol.place].place = symbol.place
     free(symbol.outboxes)
+    free(symbol.tamed)
     free(symbol)
 
 
@@ -199,24 +207,35 @@ cdef inline int find_subscription(Outbox* outbox, Asset* asset, Symbol* symbol) 
 cdef inline bint activate(Outbox* outbox, Subscription* subscription) noexcept nogil:
     cdef Asset* asset = subscription.asset
     cdef Symbol* symbol = subscription.symbol
-    if symbol == NULL:
-        subscription.active = add_outbox_to(&asset.outboxes, &asset.outbox_count, &asset.outbox_room, outbox)
+    cdef void* rules = subscription.rules
+    if symbol == NULL and rules == NULL:
+        subscription.active = add_to(<void***> &asset.outboxes, &asset.outbox_count, &asset.outbox_room, outbox)
+    elif symbol == NULL:
+        subscription.active = add_to(&asset.tamed, &asset.tamed_count, &asset.tamed_room, rules)
+    elif rules == NULL:
+        subscription.active = add_to(<void***> &symbol.outboxes, &symbol.outbox_count, &symbol.outbox_room, outbox)
     else:
-        subscription.active = add_outbox_to(&symbol.outboxes, &symbol.outbox_count, &symbol.outbox_room, outbox)
+        subscription.active = add_to(&symbol.tamed, &symbol.tamed_count, &symbol.tamed_room, rules)
     return subscription.active
 
 
 cdef inline void deactivate(Outbox* outbox, Subscription* subscription) noexcept nogil:
+    cdef Asset* asset = subscription.asset
+    cdef Symbol* symbol = subscription.symbol
     if not subscription.active:
         return
     subscription.active = False
-    if subscription.symbol == NULL:
-        remove_outbox_from(subscription.asset.outboxes, &subscription.asset.outbox_count, outbox)
+    if symbol == NULL and subscription.rules == NULL:
+        remove_from(<void**> asset.outboxes, &asset.outbox_count, outbox)
+    elif symbol == NULL:
+        remove_from(asset.tamed, &asset.tamed_count, subscription.rules)
+    elif subscription.rules == NULL:
+        remove_from(<void**> symbol.outboxes, &symbol.outbox_count, outbox)
     else:
-        remove_outbox_from(subscription.symbol.outboxes, &subscription.symbol.outbox_count, outbox)
+        remove_from(symbol.tamed, &symbol.tamed_count, subscription.rules)
 
 
-cdef inline bint start_subscription(Outbox* outbox, Asset* asset, Symbol* symbol) noexcept nogil:
+cdef inline bint start_subscription(Outbox* outbox, Asset* asset, Symbol* symbol, void* rules) noexcept nogil:
     cdef Subscription* list
     cdef bint hidden
     cdef int i
@@ -232,6 +251,7 @@ cdef inline bint start_subscription(Outbox* outbox, Asset* asset, Symbol* symbol
     i = outbox.subscription_count
     list[i].asset = asset
     list[i].symbol = symbol
+    list[i].rules = rules
     list[i].active = False
     if not hidden and not activate(outbox, &list[i]):
         return False
@@ -265,8 +285,3 @@ cdef inline void end_subscription(Outbox* outbox, int index) noexcept nogil:
         for i in range(outbox.subscription_count):
             if list[i].asset == asset:
                 activate(outbox, &list[i])
-
-
-cdef inline void drop_subscriptions(Outbox* outbox) noexcept nogil:
-    while outbox.subscription_count:
-        end_subscription(outbox, outbox.subscription_count - 1)

@@ -31,6 +31,7 @@ from finstream._frames cimport *
 from finstream._inboxes cimport *
 from finstream._json cimport *
 from finstream._outboxes cimport *
+from finstream._policies cimport *
 from finstream._ticks cimport *
 
 cdef extern from "<fcntl.h>" nogil:
@@ -151,10 +152,15 @@ cdef enum:
     CLIENT_READ_BYTES = 16384       # one read of a client: requests are small, and ticks are waiting
     LISTENER = 2                    # handles; real ones are larger
     TIMER = 4
+    RATE_PERIOD = 5                 # ms, between looks at messages that wait for their interval
+    HARD_BOUND = 4                  # times an outbox's bound of bytes: then it is given up however young what waits is
+    YOUTH = 10000000                # ns: nobody is slow for not having read what was written just now
+    WARNING_PERIOD = 1000000000     # ns, between warnings of one outbox
     OUTBOX_BIT = 1
     SLOT_BITS = 24
 
-_CLOSE_REASONS = ("slow_consumer_bytes", "slow_consumer_age", "connection_lost", "finished")
+_CLOSE_REASONS = ("slow_consumer_bytes", "slow_consumer_age", "connection_lost", "finished", "memory_pressure")
+_MEMORY_LEVELS = ("normal", "soft", "hard")
 _FAULTS = {BROKEN_PROTOCOL: "broken_protocol", NOT_UTF8: "not_utf8", TOO_BIG: "too_big", OUT_OF_MEMORY: "out_of_memory"}
 
 cdef struct Source:
@@ -237,8 +243,17 @@ cdef class NativePump:
     cdef int64_t next_sweep
     cdef int64_t last_look          # at the age of what waits; 0: nothing waited
     cdef int64_t pardon             # until then nobody is given up for age
+    cdef Rules* rated               # subscriptions with an interval
+    cdef int cooling                # slots of theirs that are not due yet
+    cdef bint has_excess            # some outbox went over its bound in this turn
+    cdef int64_t turn               # ns, monotonic: this turn's time, once somebody asked for it
+
     cdef int64_t soft_mark          # of what all outboxes hold together; 0: none
     cdef int64_t hard_mark
+    cdef int64_t memory_held        # as of the last count,
+    cdef int64_t memory_since       # and what was queued since
+    cdef int memory_level
+    cdef int64_t memory_told        # ns, monotonic
     cdef Events events
     cdef Events taken
 
@@ -302,10 +317,12 @@ cdef class NativePump:
             asset = self.assets[i]
             for j in range(asset.symbol_count):
                 free(asset.symbols[j].outboxes)
+                free(asset.symbols[j].tamed)
                 free(asset.symbols[j])
             free(asset.symbols)
             free(asset.buckets)
             free(asset.outboxes)
+            free(asset.tamed)
             free(asset)
         for fd in (self.epoll, self.wake_fd, self.timer_fd, self.event_fd):
             if fd >= 0:
@@ -366,6 +383,7 @@ cdef class NativePump:
                 return  # whoever started us learns that the pump has ended by itself
             rang = False
             self.acquire_for_pump()
+            self.turn = 0
             if count > 0:
                 self.batches += 1
             for i in range(count):
@@ -381,7 +399,11 @@ cdef class NativePump:
                 else:
                     self.read_source(handle, ready[i].events)
             self.flush()
+            if unlikely(self.has_excess):
+                self.end_excess()
             if rang:
+                if self.cooling:
+                    self.send_due()
                 self.look_at_clock()
                 self.set_timer(True)
             elif unlikely(self.waiting != NULL and self.last_look == 0):
@@ -391,9 +413,11 @@ cdef class NativePump:
     cdef void set_timer(self, bint rang) noexcept nogil:
         """Have the timer ring as often as is needed now. Less often than before only after it rang: consumers come and go."""
         cdef int period = 0
-        if self.waiting != NULL:
+        if self.cooling:
+            period = RATE_PERIOD
+        elif self.waiting != NULL:
             period = WAITING_PERIOD
-        elif self.connections or (self.listener >= 0 and not self.listening):
+        elif self.connections or self.memory_level or (self.listener >= 0 and not self.listening):
             period = SWEEP_PERIOD
         if period != self.period and (rang or (period and (self.period == 0 or period < self.period))):
             if ring_every(self.timer_fd, period) == 0:
@@ -406,7 +430,7 @@ cdef class NativePump:
         cdef Chunk* oldest
         if outbox == NULL:
             self.last_look = 0
-            if self.listener < 0 and self.connections == 0:
+            if self.listener < 0 and self.connections == 0 and self.memory_level == 0:
                 return
         now = now_ns(CLOCK_MONOTONIC)
         if now >= self.next_sweep and (self.listener >= 0 or self.connections):
@@ -420,14 +444,48 @@ cdef class NativePump:
             next = outbox.next_waiting
             if outbox.starved:
                 self.drain(outbox)
-            elif ((not outbox.closed or outbox.phase == WRITE_ONLY) and 0 <= outbox.max_age < now - outbox.head.since
-                    and now >= self.pardon):
-                oldest = outbox.head
-                self.drain(outbox)
-                if not outbox.dead and outbox.head == oldest:
-                    self.give_up(outbox, SLOW_CONSUMER_AGE, 0)
+            elif not outbox.closed or outbox.phase == WRITE_ONLY:
+                self.look_at_age(outbox, now)
             outbox = next
+        if self.soft_mark and (self.waiting != NULL or self.memory_level):
+            self.guard_memory(now)
         self.last_look = now if self.waiting != NULL else 0
+
+    cdef void look_at_age(self, Outbox* outbox, int64_t now) noexcept nogil:
+        """Whether what waits in an outbox is too old or too much; who had no time to read, because we had none, is pardoned."""
+        cdef int64_t since = self.oldest_firm_of(outbox)
+        if now < self.pardon:
+            return
+        if is_over(outbox, 1) and self.bound_bytes(outbox, now):
+            return
+        if outbox.dead or outbox.max_age < 0:
+            return
+        if outbox.subscription_count and outbox.held_messages:
+            self.skip_old(outbox, now)
+        if since and now - since > outbox.max_age:
+            self.drain(outbox)
+            if not outbox.dead and self.oldest_firm_of(outbox) == since:
+                self.give_up(outbox, SLOW_CONSUMER_AGE, 0)
+        elif since and now - since > outbox.max_age // 2:
+            self.warn(outbox, now)
+
+    cdef int64_t oldest_firm_of(self, Outbox* outbox) noexcept nogil:
+        """Since when the oldest message waits that may be neither dropped nor merged; 0: there is none."""
+        cdef Subscription* list = <Subscription*> outbox.subscriptions
+        cdef Chunk* chunk = outbox.head
+        cdef int64_t since = 0, other
+        cdef int i
+        while chunk != NULL and chunk.tamed:
+            chunk = chunk.next
+        if chunk != NULL:
+            since = chunk.since
+        if outbox.firm_bytes:
+            for i in range(outbox.subscription_count):
+                if list[i].rules != NULL:
+                    other = oldest_firm(<Rules*> list[i].rules)
+                    if other and (since == 0 or other < since):
+                        since = other
+        return since
 
     # --- sources --------------------------------------------------------------------------------------------------------
 
@@ -617,7 +675,8 @@ cdef class NativePump:
         cdef int64_t length, frame_length, at_lines = 0
         cdef Outbox* outbox
         cdef int i
-        if asset.outbox_count == 0 and (symbol == NULL or symbol.outbox_count == 0) and not self.encode_always:
+        if (asset.outbox_count + asset.tamed_count == 0 and (symbol == NULL or symbol.outbox_count + symbol.tamed_count == 0)
+                and not self.encode_always):
             asset.seq += 1
             return
         if unlikely(self.out_length + line_length + MESSAGE_OVERHEAD > OUT_BYTES
@@ -644,9 +703,15 @@ cdef class NativePump:
             for i in range(symbol.outbox_count - 1, -1, -1):
                 outbox = symbol.outboxes[i]
                 if outbox.lines:
-                    self.give(outbox, self.out_lines + at_lines, length + 1, 1, asset)
+                    self.give(outbox, self.out_lines + at_lines, length + 1, 1, asset, False)
                 else:
-                    self.give(outbox, frame, frame_length, 1, asset)
+                    self.give(outbox, frame, frame_length, 1, asset, False)
+        if unlikely(asset.tamed_count):
+            for i in range(asset.tamed_count - 1, -1, -1):
+                self.offer(<Rules*> asset.tamed[i], symbol, frame, frame_length, self.out_lines + at_lines, length + 1)
+        if unlikely(symbol != NULL and symbol.tamed_count):
+            for i in range(symbol.tamed_count - 1, -1, -1):
+                self.offer(<Rules*> symbol.tamed[i], symbol, frame, frame_length, self.out_lines + at_lines, length + 1)
 
     cdef void finish_run(self, Asset* asset) noexcept nogil:
         """Give the messages since ``run_start`` to everybody who takes the whole asset."""
@@ -658,17 +723,20 @@ cdef class NativePump:
             outbox = asset.outboxes[i]
             if outbox.lines:
                 self.give(outbox, self.out_lines + asset.run_start_lines, self.out_lines_length - asset.run_start_lines,
-                          asset.run_messages, asset)
+                          asset.run_messages, asset, False)
             else:
-                self.give(outbox, self.out + asset.run_start, self.out_length - asset.run_start, asset.run_messages, asset)
+                self.give(outbox, self.out + asset.run_start, self.out_length - asset.run_start, asset.run_messages, asset, False)
         asset.run_messages = 0
         asset.run_start = self.out_length
         asset.run_start_lines = self.out_lines_length
 
-    cdef void give(self, Outbox* outbox, const uint8_t* start, int64_t length, uint64_t messages, Asset* asset) noexcept nogil:
-        if unlikely(not add_slice(outbox, start, length, messages, asset.id, asset.seq)):
+    cdef void give(
+        self, Outbox* outbox, const uint8_t* start, int64_t length, uint64_t messages, Asset* asset, bint tamed
+    ) noexcept nogil:
+        if unlikely(not add_slice(outbox, start, length, messages, asset.id, asset.seq, tamed)):
             self.give_up(outbox, CONNECTION_LOST, ENOMEM)
             return
+        outbox.published += messages
         if not outbox.touched:
             outbox.touched = True
             self.touched[self.touched_count] = outbox
@@ -677,9 +745,9 @@ cdef class NativePump:
     cdef void flush(self) noexcept nogil:
         """Send what the outboxes collected; afterwards ``out`` may be written anew."""
         cdef Outbox* outbox
-        cdef int64_t now = 0, total
+        cdef int64_t now = 0, before
         cdef ssize_t n
-        cdef int i, j
+        cdef int i
         for i in range(self.touched_count):
             outbox = self.touched[i]
             outbox.touched = False
@@ -704,6 +772,7 @@ cdef class NativePump:
                     continue
             if now == 0:
                 now = now_ns(CLOCK_MONOTONIC)
+            before = outbox.queued_bytes
             if unlikely(not queue_slices(outbox, n, now)):
                 self.give_up(outbox, CONNECTION_LOST, ENOMEM)
                 continue
@@ -712,12 +781,268 @@ cdef class NativePump:
                 continue
             self.partial_sends += 1
             self.await_writable(outbox)
-            if outbox.queued_bytes > outbox.max_bytes:
-                self.drain(outbox)  # it may have made room since; much can be written in one batch
-                if outbox.queued_bytes > outbox.max_bytes:
-                    self.give_up(outbox, SLOW_CONSUMER_BYTES, 0)
+            self.note_queued(outbox, outbox.queued_bytes - before, now)
         self.touched_count = 0
         self.out_length = self.out_lines_length = 0
+
+    # --- bounds and policies ----------------------------------------------------------------------------------------------
+
+    cdef int64_t now(self) noexcept nogil:
+        if self.turn == 0:
+            self.turn = now_ns(CLOCK_MONOTONIC)
+        return self.turn
+
+    cdef void note_queued(self, Outbox* outbox, int64_t grown, int64_t now) noexcept nogil:
+        """More waits than before; whether it is too much is decided at the end of the turn."""
+        self.memory_since += grown
+        if is_over(outbox, 1):
+            self.has_excess = True
+        if 2 * (outbox.queued_bytes - outbox.tamed_bytes + outbox.firm_bytes) > outbox.max_bytes:
+            self.warn(outbox, now)
+        if unlikely(self.soft_mark and self.memory_held + self.memory_since > self.soft_mark):
+            self.has_excess = True
+
+    cdef void end_excess(self) noexcept nogil:
+        cdef Outbox* outbox = self.waiting
+        cdef Outbox* next
+        self.has_excess = False
+        while outbox != NULL:
+            next = outbox.next_waiting
+            if is_over(outbox, 1):
+                self.bound_bytes(outbox, self.now())
+            outbox = next
+        if self.soft_mark and self.memory_held + self.memory_since > self.soft_mark:
+            self.guard_memory(self.now())
+
+    cdef bint bound_bytes(self, Outbox* outbox, int64_t now) noexcept nogil:
+        """Give an outbox up if too much waits in it. Much can be written in one batch: one last attempt, and a moment's time."""
+        if outbox.closed and outbox.phase != WRITE_ONLY:
+            return False
+        if now - outbox.head.since < YOUTH and not is_over(outbox, HARD_BOUND):
+            return False
+        self.drain(outbox)
+        if outbox.dead or outbox.parting or not is_over(outbox, 1):
+            return False
+        self.give_up(outbox, SLOW_CONSUMER_BYTES, 0)
+        return True
+
+    cdef void warn(self, Outbox* outbox, int64_t now) noexcept nogil:
+        """Tell, in time, that an outbox is half full."""
+        cdef Event* event
+        if outbox.warned_already or outbox.closed or (outbox.warned and now - outbox.warned < WARNING_PERIOD):
+            return
+        event = tell(&self.events, HALF_FULL)
+        if event != NULL:
+            outbox.warned_already = True
+            outbox.warned = now
+            event.handle = outbox.handle
+            event.number = self.oldest(outbox)
+            event.time = outbox.queued_bytes + outbox.held_bytes
+
+    cdef void offer(
+        self, Rules* rules, Symbol* symbol, const uint8_t* frame, int64_t frame_length, const uint8_t* line, int64_t line_length
+    ) noexcept nogil:
+        """A message for a subscription with a policy: give it, hold it, or let it wait for its interval."""
+        cdef Outbox* outbox = rules.outbox
+        cdef const uint8_t* start = line if outbox.lines else frame
+        cdef int64_t length = line_length if outbox.lines else frame_length
+        cdef bint may_merge = (
+            symbol != NULL and self.line.kind == TICK
+            and rules.policy == CONFLATE and (rules.merge_trades or not self.line.present & (1 << PRICE)))
+        cdef Slot* slot = NULL
+        cdef Held* held
+        if rules.interval and symbol != NULL and self.line.kind == TICK:
+            slot = find_slot(rules, symbol)
+            self.take_due(rules, self.now())
+            if slot != NULL and self.now() < slot.due:
+                outbox.published += 1
+                held = new_held(start, length, rules.asset.seq, self.now())
+                if held == NULL:
+                    outbox.killed += 1
+                    self.give_up(outbox, CONNECTION_LOST, ENOMEM)
+                    return
+                if slot.pending != NULL:
+                    held.merged = slot.pending.merged + 1
+                    held.since = slot.pending.since
+                    outbox.conflated += 1
+                    free(slot.pending)
+                else:
+                    rules.pending += 1
+                    outbox.pending_messages += 1
+                slot.pending = held
+                return
+            if slot != NULL:
+                slot.due = self.now() + rules.interval
+                cool(rules, slot)
+                self.cooling += 1
+        if likely(rules.first == NULL and (outbox.head == NULL or rules.policy == KILL)):
+            self.give(outbox, start, length, 1, rules.asset, rules.policy != KILL)
+            return
+        outbox.published += 1
+        if may_merge and slot == NULL:
+            slot = find_slot(rules, symbol)
+        held = new_held(start, length, rules.asset.seq, self.now())
+        if held == NULL:
+            outbox.killed += 1
+            self.give_up(outbox, CONNECTION_LOST, ENOMEM)
+            return
+        self.hold_one(rules, slot if may_merge else NULL, held)
+
+    cdef void hold_one(self, Rules* rules, Slot* slot, Held* held) noexcept nogil:
+        if rules.policy == SKIP and rules.bytes + held.length > rules.outbox.max_bytes:
+            skip_held(rules)
+        hold(rules, slot, held)
+        self.note_queued(rules.outbox, held.length, self.now())
+
+    cdef void take_due(self, Rules* rules, int64_t now) noexcept nogil:
+        """What waited for its interval is held like any other message now; the next ones of these symbols wait in turn."""
+        cdef Slot* slot
+        cdef Held* held
+        while rules.cooling != NULL and rules.cooling.due <= now:
+            slot = rules.cooling
+            rules.cooling = slot.next_cooling
+            if rules.cooling == NULL:
+                rules.last_cooling = NULL
+            self.cooling -= 1
+            if slot.pending == NULL:
+                continue
+            held = slot.pending
+            slot.pending = NULL
+            rules.pending -= 1
+            rules.outbox.pending_messages -= 1
+            slot.due = now + rules.interval
+            cool(rules, slot)
+            self.cooling += 1
+            # What has waited here may be merged further: the subscriber has asked for fewer of them.
+            self.hold_one(rules, slot if rules.policy == CONFLATE else NULL, held)
+
+    cdef void send_due(self) noexcept nogil:
+        cdef Rules* rules = self.rated
+        while rules != NULL:
+            self.take_due(rules, self.now())
+            rules = rules.next_rated
+        rules = self.rated
+        while rules != NULL:
+            if rules.first != NULL and rules.outbox.head == NULL:
+                if not self.send_held(rules.outbox):
+                    rules = self.rated  # the connection is lost, and its subscriptions are gone
+                    continue
+            rules = rules.next_rated
+
+    cdef bint send_held(self, Outbox* outbox) noexcept nogil:
+        """Send what is held, now that nothing is queued before it. False: the outbox was given up."""
+        self.drain(outbox)
+        return not outbox.closed
+
+    cdef bint feed_outbox(self, Outbox* outbox) noexcept nogil:
+        """Queue some of what is held, of each subscription in turn. False when there is nothing, or no memory."""
+        cdef Subscription* list = <Subscription*> outbox.subscriptions
+        cdef Rules* rules
+        cdef int i
+        if outbox.held_messages == 0 and not outbox.gaps:
+            return False
+        for i in range(outbox.subscription_count):
+            rules = <Rules*> list[i].rules
+            if rules != NULL and (rules.first != NULL or rules.gap_count):
+                if not feed(rules, FEED_BYTES, self.now()):
+                    return False
+        outbox.gaps = False
+        return outbox.head != NULL
+
+    cdef void skip_old(self, Outbox* outbox, int64_t now) noexcept nogil:
+        cdef Subscription* list = <Subscription*> outbox.subscriptions
+        cdef Rules* rules
+        cdef int i
+        for i in range(outbox.subscription_count):
+            rules = <Rules*> list[i].rules
+            if rules != NULL and rules.policy == SKIP and rules.first != NULL and now - rules.first.since > outbox.max_age:
+                skip_held(rules)
+                outbox.gaps = True
+
+    cdef void release_held(self, Outbox* outbox, Rules* rules) noexcept nogil:
+        """A subscription ends, the stream goes on: what waits of it goes to the queue, as the last of it."""
+        cdef Held* held
+        cdef int i
+        for i in range(rules.slot_room):
+            if rules.slots[i] != NULL and rules.slots[i].pending != NULL:
+                held = rules.slots[i].pending
+                rules.slots[i].pending = NULL
+                rules.pending -= 1
+                outbox.pending_messages -= 1
+                hold(rules, NULL, held)
+        while rules.first != NULL or rules.gap_count:
+            if not feed(rules, 1 << 30, self.now()):
+                return
+        if outbox.head != NULL:
+            self.await_writable(outbox)
+            self.wake()
+
+    cdef void release_all(self, Outbox* outbox, Asset* asset) noexcept nogil:
+        """Of one asset; NULL: of all."""
+        cdef Subscription* list = <Subscription*> outbox.subscriptions
+        cdef int i
+        for i in range(outbox.subscription_count):
+            if list[i].rules != NULL and (asset == NULL or list[i].asset == asset):
+                self.release_held(outbox, <Rules*> list[i].rules)
+
+    cdef void end(self, Outbox* outbox, int index) noexcept nogil:
+        """End a subscription; what is still held of it is lost."""
+        cdef Rules* rules = <Rules*> (<Subscription*> outbox.subscriptions)[index].rules
+        cdef Slot* slot
+        end_subscription(outbox, index)
+        if rules == NULL:
+            return
+        slot = rules.cooling
+        while slot != NULL:
+            self.cooling -= 1
+            slot = slot.next_cooling
+        self.unrate(rules)
+        free_rules(rules)
+
+    cdef void drop_subscriptions(self, Outbox* outbox) noexcept nogil:
+        while outbox.subscription_count:
+            self.end(outbox, outbox.subscription_count - 1)
+
+    # --- the memory of all ------------------------------------------------------------------------------------------------
+
+    cdef void guard_memory(self, int64_t now) noexcept nogil:
+        """Count what all outboxes and sources hold. Too much: give up those of the lowest priority that have waited longest."""
+        cdef Outbox* outbox
+        cdef Outbox* victim
+        cdef int64_t held = self.events.text_length
+        cdef int i, level
+        for i in range(self.source_slots):
+            if self.sources[i] != NULL:
+                held += self.sources[i].rest_room
+        outbox = self.waiting
+        while outbox != NULL:
+            held += outbox.queued_bytes + outbox.held_bytes
+            outbox = outbox.next_waiting
+        level = 2 if held > self.hard_mark else 1 if held > self.soft_mark else 0
+        if level > self.memory_level or (level < self.memory_level and now - self.memory_told > WARNING_PERIOD):
+            self.tell_memory(level, held, now)
+        while held > self.soft_mark:
+            victim = NULL
+            outbox = self.waiting
+            while outbox != NULL:
+                if not outbox.closed and (victim == NULL or goes_before(outbox, victim)):
+                    victim = outbox
+                outbox = outbox.next_waiting
+            if victim == NULL:
+                break
+            held -= victim.queued_bytes + victim.held_bytes
+            self.give_up(victim, MEMORY_PRESSURE, 0)
+        self.memory_held = held
+        self.memory_since = 0
+
+    cdef void tell_memory(self, int level, int64_t held, int64_t now) noexcept nogil:
+        cdef Event* event = tell(&self.events, MEMORY_MARK)
+        if event == NULL:
+            return
+        self.memory_level = level
+        self.memory_told = now
+        event.reason = level
+        event.number = held
 
     # --- outboxes -------------------------------------------------------------------------------------------------------
 
@@ -783,14 +1108,14 @@ cdef class NativePump:
             self.drain(outbox)
 
     cdef void drain(self, Outbox* outbox) noexcept nogil:
-        """Send what waits, as far as the socket takes it."""
+        """Send what waits, as far as the socket takes it; what is held follows what is queued."""
         cdef iovec[CHUNKS_AT_ONCE] parts
         cdef msghdr message
         cdef Chunk* chunk
         cdef ssize_t n
         cdef int64_t part
         cdef int count
-        while outbox.head != NULL:
+        while outbox.head != NULL or self.feed_outbox(outbox):
             count = 0
             chunk = outbox.head
             while chunk != NULL and count < CHUNKS_AT_ONCE:
@@ -807,6 +1132,7 @@ cdef class NativePump:
                 if errno == EINTR:
                     continue
                 if must_wait(outbox, errno):
+                    self.await_writable(outbox)
                     self.show_interest(outbox)
                 else:
                     self.give_up(outbox, CONNECTION_LOST, errno)
@@ -832,13 +1158,14 @@ cdef class NativePump:
             event.reason = reason
             event.error = error
             event.number = self.oldest(outbox)
-            event.time = outbox.queued_bytes
+            event.time = outbox.queued_bytes + outbox.held_bytes
         for i in range(outbox.slice_count):
             outbox.killed += outbox.notes[i].messages
         outbox.slice_count = 0
-        drop_subscriptions(outbox)
+        self.drop_subscriptions(outbox)
         outbox.closed = True
-        if outbox.owned and outbox.phase == OPEN and (reason == SLOW_CONSUMER_BYTES or reason == SLOW_CONSUMER_AGE):
+        if (outbox.owned and outbox.phase == OPEN
+                and (reason == SLOW_CONSUMER_BYTES or reason == SLOW_CONSUMER_AGE or reason == MEMORY_PRESSURE)):
             keep_partial(outbox)
             outbox.parting = True
             if outbox.head == NULL:
@@ -853,6 +1180,7 @@ cdef class NativePump:
 
     cdef void on_drained(self, Outbox* outbox) noexcept nogil:
         """Nothing waits any more. After the last words, the other side sees the end of the stream."""
+        outbox.warned_already = False
         if outbox.phase == LEAVING:
             shutdown(outbox.fd, SHUT_WR)
 
@@ -864,11 +1192,11 @@ cdef class NativePump:
         settle_accounts(outbox)
         account.published = outbox.published
         account.delivered = outbox.delivered
-        account.queued_messages = outbox.queued_messages
+        account.queued_messages = outbox.queued_messages + outbox.held_messages + outbox.pending_messages
         account.skipped = outbox.skipped
         account.conflated = outbox.conflated
         account.killed = outbox.killed
-        account.queued_bytes = outbox.queued_bytes
+        account.queued_bytes = outbox.queued_bytes + outbox.held_bytes
         account.oldest = self.oldest(outbox)
         account.sent_bytes = outbox.sent_bytes
         account.last_asset = outbox.last_asset
@@ -1082,7 +1410,7 @@ cdef class NativePump:
             self.stop_waiting(outbox)
             outbox.dead = True
             self.show_interest(outbox)
-            drop_subscriptions(outbox)
+            self.drop_subscriptions(outbox)
             drop_queue(outbox)
             self.take_account(outbox, &account)
             self.delivered_before += outbox.delivered
@@ -1105,6 +1433,8 @@ cdef class NativePump:
         cdef ssize_t n = 0
         if outbox == NULL or outbox.dead or (outbox.closed and not (outbox.parting and final)):
             return False
+        if final:
+            self.release_all(outbox, NULL)
         if outbox.head == NULL:
             n = send_bytes(outbox, p, size)
             self.sends += 1
@@ -1122,15 +1452,18 @@ cdef class NativePump:
                 outbox.tail.whole = size - n  # the rest of a frame that is under way
             self.await_writable(outbox)
             self.wake()
-            if outbox.queued_bytes > outbox.max_bytes and (not final or outbox.phase == WRITE_ONLY):
+            self.turn = 0
+            if final and outbox.phase == WRITE_ONLY and is_over(outbox, 1):
                 self.drain(outbox)
-            if outbox.queued_bytes > outbox.max_bytes and (not final or outbox.phase == WRITE_ONLY):
-                self.give_up(outbox, SLOW_CONSUMER_BYTES, 0)
-                return False
+                if is_over(outbox, 1):
+                    self.give_up(outbox, SLOW_CONSUMER_BYTES, 0)
+                    return False
+            elif not final:
+                self.note_queued(outbox, size - n, self.now())
         if final:
             outbox.closed = True
             outbox.parting = False
-            drop_subscriptions(outbox)
+            self.drop_subscriptions(outbox)
             if outbox.phase != WRITE_ONLY:
                 self.leave_soon(outbox)
         return True
@@ -1489,27 +1822,84 @@ cdef class NativePump:
                 raise ValueError(f"not a symbol: {symbol!r}")
             memcpy(name, PyBytes_AS_STRING(symbol), length)
         self.acquire()
-        done = self.subscribe_to(self.find_outbox(handle), self.find_asset(id), name, length)
+        self.turn = 0
+        done = self.subscribe_to(self.find_outbox(handle), self.find_asset(id), name, length, policy, merge_trades, interval)
         self.release()
         if done < 0:
             raise MemoryError
         return done == 1
 
-    cdef int subscribe_to(self, Outbox* outbox, Asset* asset, text name, int length) noexcept nogil:
+    cdef int subscribe_to(
+        self, Outbox* outbox, Asset* asset, text name, int length, int policy, bint merge_trades, int64_t interval
+    ) noexcept nogil:
         cdef Symbol* symbol = NULL
+        cdef Rules* rules
+        cdef int i
         if outbox == NULL or outbox.closed or asset == NULL:
             return 0
         if length >= 0:
             symbol = find_symbol(asset, name, length, 0x3fffffff)
             if symbol == NULL:
                 return -1
-        if find_subscription(outbox, asset, symbol) >= 0:
-            return 0
-        if start_subscription(outbox, asset, symbol):
+        i = find_subscription(outbox, asset, symbol)
+        if i >= 0:
+            rules = <Rules*> (<Subscription*> outbox.subscriptions)[i].rules
+            if rules == NULL and policy == KILL and interval == 0:
+                return 0
+            if (rules != NULL and rules.policy == policy and rules.merge_trades == merge_trades
+                    and rules.interval == interval):
+                return 0
+            if rules != NULL:
+                self.release_held(outbox, rules)
+            if symbol != NULL:
+                symbol.subscriptions += 1  # not forgotten between the former policy and the new one
+            self.end(outbox, i)
+            if symbol != NULL:
+                symbol.subscriptions -= 1
+        if symbol == NULL:  # the symbols' own subscriptions fall silent: what waits in them comes before the whole asset's
+            self.release_all(outbox, asset)
+        rules = NULL
+        if policy != KILL or interval:
+            rules = self.new_rules(outbox, asset, symbol, policy, merge_trades, interval)
+            if rules == NULL:
+                return -1
+        if start_subscription(outbox, asset, symbol, rules):
             return 1
+        if rules != NULL:
+            self.unrate(rules)
+            free_rules(rules)
         if symbol != NULL and symbol.subscriptions == 0 and symbol.ticks == 0:
             drop_symbol(asset, symbol)
         return -1
+
+    cdef Rules* new_rules(
+        self, Outbox* outbox, Asset* asset, Symbol* symbol, int policy, bint merge_trades, int64_t interval
+    ) noexcept nogil:
+        cdef Rules* rules = <Rules*> calloc(1, sizeof(Rules))
+        if rules == NULL:
+            return NULL
+        rules.outbox = outbox
+        rules.asset = asset
+        rules.symbol = symbol
+        rules.policy = policy
+        rules.merge_trades = merge_trades
+        rules.interval = interval
+        if interval:
+            rules.next_rated = self.rated
+            if self.rated != NULL:
+                self.rated.previous_rated = rules
+            self.rated = rules
+        return rules
+
+    cdef void unrate(self, Rules* rules) noexcept nogil:
+        if rules.interval == 0:
+            return
+        if rules.next_rated != NULL:
+            rules.next_rated.previous_rated = rules.previous_rated
+        if rules.previous_rated != NULL:
+            rules.previous_rated.next_rated = rules.next_rated
+        else:
+            self.rated = rules.next_rated
 
     def unsubscribe(self, int64_t handle, int id, bytes symbol):
         cdef uint8_t[MAX_SYMBOL] name
@@ -1537,7 +1927,10 @@ cdef class NativePump:
         index = find_subscription(outbox, asset, symbol)
         if index < 0:
             return False
-        end_subscription(outbox, index)
+        if (<Subscription*> outbox.subscriptions)[index].rules != NULL:
+            self.turn = 0
+            self.release_held(outbox, <Rules*> (<Subscription*> outbox.subscriptions)[index].rules)
+        self.end(outbox, index)
         return True
 
     def broadcast(self, int id, bytes payload not None):
@@ -1625,6 +2018,10 @@ cdef class NativePump:
                 told.append(("source_overflowed", event.handle, event.asset))
             elif event.kind == BLOCK_BUFFERED:
                 told.append(("block_buffered", event.handle, event.asset, event.number))
+            elif event.kind == HALF_FULL:
+                told.append(("half_full", event.handle, event.time, event.number))
+            elif event.kind == MEMORY_MARK:
+                told.append(("memory_mark", _MEMORY_LEVELS[event.reason], event.number))
             else:
                 told.append(("outbox_closed", event.handle, _CLOSE_REASONS[event.reason], event.error, event.number, event.time,
                              account_tuple(&event.account)))

@@ -15,7 +15,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memchr, memcpy
 from finstream._inboxes cimport Inbox
-from finstream._json cimport is_digit, likely
+from finstream._json cimport is_digit, likely, unlikely
 
 cdef extern from "string.h" nogil:
     void* memmem(const void*, size_t, const void*, size_t)
@@ -55,6 +55,7 @@ cdef struct Chunk:
     uint64_t whole_seq  # of that message
     int asset           # of its last message
     uint64_t seq
+    bint tamed          # of subscriptions with a policy of their own: it does not count against the outbox's bounds
     # the bytes follow
 
 cdef struct SliceNote:
@@ -62,6 +63,7 @@ cdef struct SliceNote:
     uint64_t messages
     uint64_t seq        # of the last one
     int asset
+    bint tamed          # as of a chunk
 
 cdef struct Outbox:
     int64_t handle
@@ -88,6 +90,14 @@ cdef struct Outbox:
     Chunk* tail
     int64_t queued_bytes
     uint64_t queued_messages
+    int64_t tamed_bytes         # of those queued
+    int64_t held_bytes          # outside of the queue, by subscriptions with a policy; see _policies
+    int64_t firm_bytes          # of those held, what may be neither dropped nor merged
+    uint64_t held_messages
+    uint64_t pending_messages   # that wait for their interval
+    bint gaps                   # some subscription has skipped, and not told yet
+    int64_t warned              # ns: when it was warned last
+    bint warned_already         # since it was empty last
     Outbox* previous_waiting
     Outbox* next_waiting
     # So far:
@@ -113,23 +123,34 @@ cdef struct Outbox:
     int subscription_room
 
 
+cdef inline bint is_over(const Outbox* outbox, int times) noexcept nogil:
+    """Whether more waits than so many times its bound of bytes; what a policy can drop or merge is not counted."""
+    return outbox.queued_bytes - outbox.tamed_bytes + outbox.firm_bytes > times * outbox.max_bytes
+
+
+cdef inline bint goes_before(const Outbox* a, const Outbox* b) noexcept nogil:
+    """Which of two outboxes with something queued is given up first when memory is short."""
+    if a.priority != b.priority:
+        return a.priority < b.priority
+    return a.head.since < b.head.since
+
+
 cdef inline uint8_t* chunk_bytes(Chunk* chunk) noexcept nogil:
     return <uint8_t*> (chunk + 1)
 
 
 cdef inline bint add_slice(
-    Outbox* outbox, const uint8_t* start, int64_t length, uint64_t messages, int asset, uint64_t seq
+    Outbox* outbox, const uint8_t* start, int64_t length, uint64_t messages, int asset, uint64_t seq, bint tamed
 ) noexcept nogil:
     """Take whole messages of one asset into the batch. False when there is no memory for it; then nothing is counted."""
     cdef iovec* slices
     cdef SliceNote* notes
     cdef int i = outbox.slice_count - 1, room
-    if (i >= 0 and outbox.notes[i].asset == asset
+    if (i >= 0 and outbox.notes[i].asset == asset and outbox.notes[i].tamed == tamed
             and <const uint8_t*> outbox.slices[i].iov_base + outbox.slices[i].iov_len == start):
         outbox.slices[i].iov_len += length
         outbox.notes[i].messages += messages
         outbox.notes[i].seq = seq
-        outbox.published += messages
         return True
     i += 1
     if i == outbox.slice_room:
@@ -148,7 +169,7 @@ cdef inline bint add_slice(
     outbox.notes[i].messages = messages
     outbox.notes[i].asset = asset
     outbox.notes[i].seq = seq
-    outbox.published += messages
+    outbox.notes[i].tamed = tamed
     outbox.slice_count = i + 1
     return True
 
@@ -220,6 +241,7 @@ cdef inline Chunk* new_chunk(int64_t size, int64_t now) noexcept nogil:
         chunk.since = now
         chunk.messages = chunk.seq = chunk.whole_seq = 0
         chunk.asset = -1
+        chunk.tamed = False
     return chunk
 
 
@@ -231,6 +253,8 @@ cdef inline void queue_chunk(Outbox* outbox, Chunk* chunk) noexcept nogil:
     outbox.tail = chunk
     outbox.queued_bytes += chunk.size
     outbox.queued_messages += chunk.messages
+    if unlikely(chunk.tamed):
+        outbox.tamed_bytes += chunk.size
 
 
 cdef inline bint queue_bytes(Outbox* outbox, const uint8_t* p, int64_t size, int64_t now) noexcept nogil:
@@ -272,19 +296,20 @@ cdef inline bint queue_slices(Outbox* outbox, int64_t taken, int64_t now) noexce
         if taken:
             at = count_complete(outbox, p, size, taken, 0, note.asset, &complete)
             note.messages -= complete
-        if chunk != NULL and chunk.asset != note.asset:
+        if chunk != NULL and (chunk.asset != note.asset or chunk.tamed != note.tamed):
             queue_chunk(outbox, chunk)
             chunk = NULL
         if chunk == NULL:
             room = size
             j = i + 1
-            while j < outbox.slice_count and outbox.notes[j].asset == note.asset:
+            while j < outbox.slice_count and outbox.notes[j].asset == note.asset and outbox.notes[j].tamed == note.tamed:
                 room += outbox.slices[j].iov_len
                 j += 1
             chunk = new_chunk(room - taken, now)
             if chunk == NULL:
                 return False
             chunk.asset = note.asset
+            chunk.tamed = note.tamed
             if at < taken:
                 chunk.whole = at + message_length(outbox.lines, p + at, size - at) - taken
                 chunk.whole_seq = read_seq(p + at, size - at)
@@ -328,6 +353,8 @@ cdef inline void advance(Outbox* outbox, int64_t taken) noexcept nogil:
     chunk.sent += taken
     outbox.sent_bytes += taken
     outbox.queued_bytes -= taken
+    if unlikely(chunk.tamed):
+        outbox.tamed_bytes -= taken
     if chunk.sent < chunk.size:
         return
     outbox.delivered += chunk.messages
@@ -402,7 +429,12 @@ cdef inline void keep_partial(Outbox* outbox) noexcept nogil:
         outbox.killed += outbox.queued_messages
         outbox.queued_messages = 0
     chunk.size = stop
+    chunk = <Chunk*> realloc(chunk, sizeof(Chunk) + stop)  # smaller, so that the memory is there for others
+    if chunk != NULL:
+        outbox.head = outbox.tail = chunk
+    chunk = outbox.head
     outbox.queued_bytes = stop - chunk.sent
+    outbox.tamed_bytes = outbox.queued_bytes if chunk.tamed else 0
 
 
 cdef inline void drop_queue(Outbox* outbox) noexcept nogil:
@@ -412,7 +444,7 @@ cdef inline void drop_queue(Outbox* outbox) noexcept nogil:
     outbox.cut = outbox.cut or outbox.head != NULL
     outbox.killed += outbox.queued_messages
     outbox.queued_messages = 0
-    outbox.queued_bytes = 0
+    outbox.queued_bytes = outbox.tamed_bytes = 0
     while outbox.head != NULL:
         chunk = outbox.head
         outbox.head = chunk.next

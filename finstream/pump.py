@@ -25,8 +25,9 @@ from finstream.vocabulary.errors import PumpFailed
 from finstream.vocabulary.policies import PLAIN, Policy
 
 __all__ = [
-    "ArenaEntry", "AssetStatistics", "BlockBuffered", "Framing", "HalfFull", "LineRejected", "MemoryMark", "Message", "OutboxClosed",
-    "OutboxStatistics", "PeerClosed", "PeerEvent", "PeerFault", "PeerSilent", "Pump", "PumpEvent", "PumpStatistics",
+    "ArenaEntry", "AssetStatistics", "BlockBuffered", "Framing", "HalfFull", "LineRejected",
+    "MemoryMark", "Message",
+    "OutboxClosed", "OutboxStatistics", "PeerClosed", "PeerEvent", "PeerFault", "PeerSilent", "Pump", "PumpEvent", "PumpStatistics",
     "Requested", "SourceEnded", "SourceOverflowed", "StatusLine", "SymbolStatistics",
 ]
 
@@ -431,7 +432,7 @@ class Pump:
     def add_outbox(
         self,
         fd: int,
-        told: Callable[[OutboxClosed], None],
+        told: Callable[[OutboxClosed | HalfFull], None],
         *,
         framing: Framing = Framing.WEBSOCKET,
         max_bytes: int = 1 << 20,

@@ -21,7 +21,7 @@ from finstream.children.ports import Logger
 from finstream.children.runner import Runner
 from finstream.children.spawn import Ends, open_pipe, open_socketpair
 from finstream.children.spec import ChildSpec
-from finstream.pump import Framing, OutboxClosed, Pump
+from finstream.pump import Framing, HalfFull, OutboxClosed, Pump
 from finstream.vocabulary.settings import Limits, SinkSettings
 
 __all__ = ["Sink"]
@@ -109,7 +109,13 @@ class SinkWires:
         for name in sorted({topic.asset for topic in self._topics}):
             self._demand.want(name)
 
-    def _told(self, closed: OutboxClosed) -> None:
+    def _told(self, event: OutboxClosed | HalfFull) -> None:
+        if isinstance(event, OutboxClosed):
+            self._cut_off(event)
+        else:
+            self._log.warning("the sink is falling behind", oldest_ms=event.oldest_ms, queued_bytes=event.queued_bytes)
+
+    def _cut_off(self, closed: OutboxClosed) -> None:
         final = closed.statistics
         slow = closed.reason != "connection_lost"
         (self._log.warning if slow else self._log.info)(

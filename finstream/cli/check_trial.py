@@ -24,6 +24,7 @@ from finstream.cli.client import TOKEN_VARIABLE
 from finstream.pump import (
     BlockBuffered,
     Framing,
+    HalfFull,
     LineRejected,
     OutboxClosed,
     Pump,
@@ -185,7 +186,7 @@ class _Trial:
             case BlockBuffered(block_bytes=size):
                 self._block_bytes = size
 
-    def _outbox_closed(self, _event: OutboxClosed) -> None:
+    def _outbox_closed(self, _event: OutboxClosed | HalfFull) -> None:
         """It prints faster than we can look at: the pump goes on counting, and the sample ends here."""
 
     def _take_line(self, event: LineRejected | StatusLine) -> None:

@@ -15,6 +15,7 @@ import trio
 from finstream.pump import (
     BlockBuffered,
     Framing,
+    HalfFull,
     LineRejected,
     OutboxClosed,
     OutboxStatistics,
@@ -25,7 +26,7 @@ from finstream.pump import (
 )
 
 __all__ = [
-    "LITTLE", "Feed", "Rig", "Subscriber", "balanced", "complete_lines", "numbered", "resting", "running",
+    "LITTLE", "Feed", "Rig", "Subscriber", "balanced", "complete_lines", "numbered", "quote", "resting", "running",
     "split_frames", "tick", "until",
 ]
 
@@ -49,13 +50,19 @@ def tick(number: int = 1, symbol: str = "A", *, pad: int = 0) -> bytes:
     return b'{"symbol":"%s","price":%d,"ts":%d%s}\n' % (symbol.encode(), number, time.time_ns(), padding)
 
 
+def quote(number: int = 1, symbol: str = "A", *, pad: int = 0) -> bytes:
+    """The same without a trade."""
+    return tick(number, symbol, pad=pad).replace(b'"price"', b'"bid_price"')
+
+
 def numbered(messages: list[bytes]) -> list[int]:
     """The numbers that :func:`tick` gave them."""
     return [int(json.loads(message)["price"]) for message in messages]
 
 
 def balanced(statistics: OutboxStatistics) -> bool:
-    return statistics.published == statistics.delivered + statistics.queued_messages + statistics.killed
+    s = statistics
+    return s.published == s.delivered + s.queued_messages + s.skipped + s.conflated + s.killed
 
 
 def complete_lines(received: bytes | bytearray) -> tuple[list[bytes], bytes]:
@@ -142,11 +149,18 @@ class Subscriber:
         self.pump_side = theirs
         self.socket = trio.socket.from_stdlib_socket(ours)
         self.closed: list[OutboxClosed] = []
+        self.warned: list[HalfFull] = []
         self.handle = pump.add_outbox(
-            theirs.fileno(), self.closed.append, framing=framing, max_bytes=max_bytes, max_age_ms=max_age_ms
+            theirs.fileno(), self._told, framing=framing, max_bytes=max_bytes, max_age_ms=max_age_ms
         )
         self.received = bytearray()
         """What was read and is not taken yet."""
+
+    def _told(self, event: OutboxClosed | HalfFull) -> None:
+        if isinstance(event, HalfFull):
+            self.warned.append(event)
+        else:
+            self.closed.append(event)
 
     @property
     def statistics(self) -> OutboxStatistics:

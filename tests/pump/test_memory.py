@@ -1,0 +1,76 @@
+"""The bound on what all outboxes hold together."""
+
+from __future__ import annotations
+
+import trio
+from rig import LITTLE, Rig, balanced, numbered, tick, until
+
+from finstream.pump import MemoryMark
+from finstream.vocabulary.policies import Policy
+
+
+async def test_the_lowest_priority_goes_first_and_then_who_waited_longest(rig: Rig) -> None:
+    feed = rig.feed()
+    marks: list[MemoryMark] = []
+    low_late = rig.subscriber(buffer_bytes=LITTLE)
+    high = rig.subscriber((feed.asset, None), buffer_bytes=LITTLE)
+    low_early = rig.subscriber((feed.asset, None), buffer_bytes=LITTLE)
+    healthy = rig.subscriber((feed.asset, None))
+    for subscriber, priority in (low_late, 1), (low_early, 1), (high, 9):
+        rig.pump.set_priority(subscriber.handle, priority)
+    rig.pump.guard(300_000, 600_000, marks.append)
+    number = 0
+
+    async def publish() -> None:
+        nonlocal number
+        number += 1
+        await feed.write_and_wait(tick(number, pad=1000))
+        assert numbered(await healthy.messages(1)) == [number]
+        await trio.lowlevel.checkpoint()
+
+    while not low_early.statistics.queued_messages:
+        await publish()
+    rig.pump.subscribe(low_late.handle, feed.asset)
+    while not low_early.closed:
+        await publish()
+        assert number < 2000
+    assert (await low_early.closing()).reason == "memory_pressure"
+    assert balanced(low_early.closed[0].statistics)
+    assert low_late.closed == high.closed == []
+    held = low_late.statistics.queued_bytes + high.statistics.queued_bytes
+    assert 150_000 < held <= 300_000
+    assert [mark.level for mark in marks] == ["soft"]
+    assert 300_000 < marks[0].held_bytes < 320_000
+    while not low_late.closed:
+        await publish()
+    assert high.closed == []
+    high.remove()
+    await until(lambda: [mark.level for mark in marks] == ["soft", "normal"], "the news that it is over")
+    assert healthy.closed == []
+
+
+async def test_above_the_hard_mark(rig: Rig) -> None:
+    feed = rig.feed()
+    marks: list[MemoryMark] = []
+    slow = rig.subscriber((feed.asset, None), buffer_bytes=LITTLE)
+    rig.pump.guard(20_000, 20_001, marks.append)
+    while not slow.closed:
+        await feed.write_and_wait(tick(1, pad=5000))
+        await trio.lowlevel.checkpoint()
+    assert marks[0].level == "hard"
+    assert slow.closed[0].reason == "memory_pressure"
+
+
+async def test_held_messages_count(rig: Rig) -> None:
+    """Those of policies wait outside of the queue; they are memory all the same."""
+    feed = rig.feed()
+    slow = rig.subscriber(buffer_bytes=LITTLE)
+    rig.pump.subscribe(slow.handle, feed.asset, None, Policy(policy="skip"))
+    rig.pump.guard(100_000, 200_000, lambda _mark: None)
+    for number in range(200):
+        await feed.write_and_wait(tick(number + 1, pad=1000))
+        await trio.lowlevel.checkpoint()
+    closed = await slow.closing()
+    assert closed.reason == "memory_pressure"
+    assert 100_000 < closed.queued_bytes < 110_000
+    assert balanced(closed.statistics)
