@@ -23,11 +23,14 @@ async def test_killed_by_bytes_with_a_receipt(rig: Rig) -> None:
     feed = rig.feed()
     slow = rig.subscriber((feed.asset, None), buffer_bytes=LITTLE, max_bytes=50_000)
     healthy = rig.subscriber((feed.asset, None))
-    count = 0
+    count, waited = 0, False
     while not slow.closed:
         count += 1
         await feed.write_and_wait(tick(count, pad=1000))
         assert numbered(await healthy.messages(1)) == [count]
+        if slow.statistics.queued_bytes and not waited:
+            await trio.sleep(0.02)  # what waits is not young any more
+            waited = True
         await trio.lowlevel.checkpoint()
         assert count < 1000
     closed = await slow.closing()
@@ -49,6 +52,34 @@ async def test_killed_by_bytes_with_a_receipt(rig: Rig) -> None:
     assert len(rest) < 1200  # at most the beginning of the next
     assert sum(len(message) for message in received) + 4 * len(received) + len(rest) == final.sent_bytes
     assert healthy.statistics.killed == 0
+
+
+async def test_a_burst_is_held_against_nobody(rig: Rig) -> None:
+    """More than the bound in one turn, to somebody who reads as soon as we let it."""
+    feed = rig.feed()
+    fcntl.fcntl(feed.read_fd, fcntl.F_SETPIPE_SZ, 1 << 20)
+    survived = 0
+    for _ in range(20):
+        reader = rig.subscriber((feed.asset, None), buffer_bytes=LITTLE, max_bytes=50_000)
+        await feed.write_and_wait(tick(1, pad=1000) * 100)
+        over = not reader.closed and reader.statistics.queued_bytes > 50_000
+        while reader.statistics.queued_bytes and reader.read_now():
+            pass
+        await trio.sleep(0.05)
+        survived += over and not reader.closed and balanced(reader.statistics) and reader.statistics.killed == 0
+        reader.close()
+    assert survived  # this machine may be slow, but not always
+
+
+async def test_four_times_the_bound_is_too_much_at_once(rig: Rig) -> None:
+    feed = rig.feed()
+    fcntl.fcntl(feed.read_fd, fcntl.F_SETPIPE_SZ, 1 << 20)
+    slow = rig.subscriber((feed.asset, None), buffer_bytes=LITTLE, max_bytes=10_000)
+    await feed.write(tick(1, pad=1000) * 100)
+    closed = await slow.closing()
+    assert closed.reason == "slow_consumer_bytes"
+    assert closed.oldest_ms < 10
+    assert balanced(closed.statistics)
 
 
 async def test_exactly_the_bound_is_no_offence(rig: Rig) -> None:

@@ -1,0 +1,364 @@
+# cython: language_level=3, cdivision=True, boundscheck=False, wraparound=False
+"""The pump's state, its lock, its tables by handle, and what it asks of the system.
+
+Everything that turns ticks into deliveries is a function of a ``Pump*``; the class in _fastpath.pyx is only its face for Python. The
+parts stand on one another in this order: _pump, _sending, _bounds, _sources and _connections, _subscriptions, _turns.
+"""
+
+from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, EIO, ENOMEM, errno
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memchr, memcmp, memcpy, memmove, memset, strlen
+from posix.unistd cimport close, read, write
+
+from finstream._arena cimport *
+from finstream._assets cimport *
+from finstream._events cimport *
+from finstream._frames cimport *
+from finstream._inboxes cimport *
+from finstream._json cimport *
+from finstream._outboxes cimport *
+from finstream._policies cimport *
+from finstream._ticks cimport *
+
+cdef extern from "<fcntl.h>" nogil:
+    int fcntl(int fd, int command, ...)
+    enum: F_GETFL, F_SETFL, O_NONBLOCK
+
+cdef extern from *:
+    """
+    #include <pthread.h>
+    #include <arpa/inet.h>
+    #include <netinet/in.h>
+    #include <netinet/tcp.h>
+    #include <stdint.h>
+    #include <stdio.h>
+    #include <sys/socket.h>
+    #include <sys/epoll.h>
+    #include <sys/eventfd.h>
+    #include <sys/ioctl.h>
+    #include <sys/timerfd.h>
+    #include <time.h>
+    #ifndef F_GETPIPE_SZ
+    #define F_GETPIPE_SZ 1032
+    #endif
+    static inline int fs_load(int *flag) { return __atomic_load_n(flag, __ATOMIC_SEQ_CST); }
+    static inline void fs_store(int *flag, int value) { __atomic_store_n(flag, value, __ATOMIC_SEQ_CST); }
+    static inline int64_t fs_now(clockid_t clock) {
+      struct timespec t; clock_gettime(clock, &t); return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    }
+    static inline int fs_epoll(int set, int operation, int fd, uint32_t events, uint64_t data) {
+      struct epoll_event e; e.events = events; e.data.u64 = data; return epoll_ctl(set, operation, fd, &e);
+    }
+    /* Accept one connection, ready for use; its peer's name goes to name (64 bytes). */
+    static inline int fs_accept(int listener, char *name) {
+      struct sockaddr_storage a; socklen_t size = sizeof a; int one = 1; char host[INET6_ADDRSTRLEN] = "?";
+      int fd = accept4(listener, (struct sockaddr *)&a, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      if (fd < 0) return -1;
+      name[0] = 0;
+      if (a.ss_family == AF_INET) {
+        struct sockaddr_in *v4 = (struct sockaddr_in *)&a;
+        inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
+        snprintf(name, 64, "%s:%u", host, ntohs(v4->sin_port));
+      } else if (a.ss_family == AF_INET6) {
+        struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&a;
+        inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
+        snprintf(name, 64, "[%s]:%u", host, ntohs(v6->sin6_port));
+      }
+      setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+      return fd;
+    }
+    static inline void fs_reset_on_close(int fd) {
+      struct linger l = {1, 0}; setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof l);
+    }
+    static inline int fs_is_socket(int fd) {
+      int type; socklen_t size = sizeof type; return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
+    }
+    /* Let a timer ring every so many ms from now on; 0: never. */
+    static inline int fs_ring_every(int timer, int ms) {
+      struct itimerspec t = {{ms / 1000, ms % 1000 * 1000000L}, {ms / 1000, ms % 1000 * 1000000L}};
+      return timerfd_settime(timer, 0, &t, NULL);
+    }
+    static inline int fs_waiting_bytes(int fd) { int n = 0; return ioctl(fd, FIONREAD, &n) == 0 ? n : 0; }
+    """
+    ctypedef struct pthread_mutex_t:
+        pass
+    int pthread_mutex_init(pthread_mutex_t*, void*) nogil
+    int pthread_mutex_destroy(pthread_mutex_t*) nogil
+    int pthread_mutex_lock(pthread_mutex_t*) noexcept nogil
+    int pthread_mutex_unlock(pthread_mutex_t*) noexcept nogil
+    ctypedef union epoll_data_t:
+        uint64_t u64
+    struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+    int epoll_create1(int) nogil
+    int epoll_wait(int, epoll_event*, int, int) noexcept nogil
+    int eventfd(unsigned int, int) nogil
+    int timerfd_create(int clock, int flags) nogil
+    int ring_every "fs_ring_every"(int timer, int ms) noexcept nogil
+    int EPOLLIN, EPOLLOUT, EPOLLET, EPOLLERR, EPOLLHUP, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CLOEXEC
+    int EFD_CLOEXEC, EFD_NONBLOCK, TFD_CLOEXEC, TFD_NONBLOCK
+    int CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_THREAD_CPUTIME_ID, F_GETPIPE_SZ
+    int load "fs_load"(int* flag) noexcept nogil
+    void store "fs_store"(int* flag, int value) noexcept nogil
+    int64_t now_ns "fs_now"(int clock) noexcept nogil
+    int epoll_change "fs_epoll"(int set, int operation, int fd, uint32_t events, uint64_t data) noexcept nogil
+    int accept_connection "fs_accept"(int listener, char* name) noexcept nogil
+    int EPOLL_CTL_MOD, SHUT_WR
+    int shutdown(int fd, int how) noexcept nogil
+    ssize_t recv(int fd, void* data, size_t length, int flags) noexcept nogil
+    void reset_on_close "fs_reset_on_close"(int fd) noexcept nogil
+    bint is_socket "fs_is_socket"(int fd) noexcept nogil
+    int waiting_bytes "fs_waiting_bytes"(int fd) noexcept nogil
+
+cdef enum:
+    LISTENER = 2                    # handles; real ones are larger
+    TIMER = 4
+    OUTBOX_BIT = 1
+    SLOT_BITS = 24
+
+cdef struct Source:
+    int64_t handle
+    int fd
+    uint32_t interest               # what the epoll set has it for
+    Asset* asset
+    uint8_t* rest                   # an unterminated line
+    int rest_length
+    int rest_room
+    bint skipping                   # the rest of a line that is too long
+    bint ended
+    int64_t full_limit              # ns; negative: none
+    int64_t full_since              # 0: it is not full
+    int capacity                    # of the pipe
+    int block_reads
+    int64_t block_since
+    bint told_full
+    bint told_block
+
+cdef struct Pump:
+    pthread_mutex_t lock
+    pthread_mutex_t gate
+    int asking                      # whether somebody waits at the gate, or is about to
+    int epoll
+    int wake_fd
+    int timer_fd                    # one timer for all that is done by the clock: arming one at each wait costs every tick a little
+    int period                      # of the timer, in ms; 0: it is off
+    int event_fd
+    int stopping
+    bint simulated
+    bint encode_always
+    int max_line
+    Parser parser
+    Line line
+    uint8_t* buffer                 # where sources are read into
+    uint8_t* out                    # this batch's messages as WebSocket frames
+    uint8_t* out_lines              # and as lines; only filled where somebody wants lines
+    int64_t out_length
+    int64_t out_lines_length
+    Asset** assets
+    int asset_count
+    int asset_room
+    Source** sources                # by slot; NULL: free
+    int source_slots
+    int source_count
+    Outbox** outboxes               # by slot; NULL: free
+    int outbox_slots
+    int outbox_count
+    int next_slot                   # where to look for a free one
+    Outbox** touched                # with slices in this batch; room for every slot
+    int touched_count
+    Outbox* waiting                 # with something queued
+    int64_t serial
+    # Subscribers' connections that the pump accepts itself:
+    int listener                    # -1: none
+    bint listening                  # in the epoll set
+    int connections
+    int most_connections
+    bint has_unheard                # messages that the control plane has not taken
+    int64_t handshake_time          # these are ns
+    int64_t ping_time
+    int64_t silence_time
+    int64_t leaving_time
+    int64_t max_bytes
+    int64_t max_age
+    int64_t next_sweep
+    int64_t last_look               # at the age of what waits; 0: nothing waited
+    int64_t pardon                  # until then nobody is given up for age
+    Rules* rated                    # subscriptions with an interval
+    int cooling                     # slots of theirs that are not due yet
+    bint has_excess                 # some outbox went over its bound in this turn
+    int64_t turn                    # ns, monotonic: this turn's time, once somebody asked for it
+    int64_t soft_mark               # of what all outboxes hold together; 0: none
+    int64_t hard_mark
+    int64_t memory_held             # as of the last count,
+    int64_t memory_since            # and what was queued since
+    int memory_level
+    int64_t memory_told             # ns, monotonic
+    Events events
+    Events taken
+    uint64_t batches
+    uint64_t lines
+    uint64_t sends
+    uint64_t partial_sends
+    uint64_t delivered_before       # by outboxes that are gone
+
+
+cdef inline int64_t to_ns(int64_t ms) noexcept nogil:
+    """A bound in ms as one in ns; negative is none, and so is what lies beyond three centuries."""
+    cdef int64_t unbounded = <int64_t> 9000000000 * 1000
+    return ms * 1000000 if 0 <= ms <= unbounded else -1
+
+
+cdef inline void acquire(Pump* pump) noexcept nogil:
+    # A Python thread that waits for the lock holds the gate meanwhile, so the pump cannot take the lock again before it. It
+    # waits with the GIL held: giving it up here would let another Python thread run while the pump waits for us.
+    pthread_mutex_lock(&pump.gate)
+    store(&pump.asking, 1)
+    pthread_mutex_lock(&pump.lock)
+    store(&pump.asking, 0)
+    pthread_mutex_unlock(&pump.gate)
+
+
+cdef inline void acquire_for_pump(Pump* pump) noexcept nogil:
+    if unlikely(load(&pump.asking)):
+        pthread_mutex_lock(&pump.gate)
+        pthread_mutex_unlock(&pump.gate)
+    pthread_mutex_lock(&pump.lock)
+
+
+cdef inline void release(Pump* pump) noexcept nogil:
+    pthread_mutex_unlock(&pump.lock)
+
+
+cdef inline int64_t turn_time(Pump* pump) noexcept nogil:
+    if pump.turn == 0:
+        pump.turn = now_ns(CLOCK_MONOTONIC)
+    return pump.turn
+
+
+cdef inline void wake(Pump* pump) noexcept nogil:
+    # The pump may be waiting without end, from a time when nothing could grow old.
+    cdef uint64_t one = 1
+    write(pump.wake_fd, &one, 8)
+
+
+cdef inline Asset* find_asset(Pump* pump, int id) noexcept nogil:
+    return pump.assets[id] if 0 <= id < pump.asset_count else NULL
+
+
+cdef inline Source* find_source(Pump* pump, int64_t handle) noexcept nogil:
+    cdef int slot = <int> (handle >> 1 & ((1 << SLOT_BITS) - 1))
+    if slot >= pump.source_slots or pump.sources[slot] == NULL or pump.sources[slot].handle != handle:
+        return NULL
+    return pump.sources[slot]
+
+
+cdef inline Outbox* find_outbox(Pump* pump, int64_t handle) noexcept nogil:
+    cdef int slot = <int> (handle >> 1 & ((1 << SLOT_BITS) - 1))
+    if not handle & OUTBOX_BIT or slot >= pump.outbox_slots:
+        return NULL
+    if pump.outboxes[slot] == NULL or pump.outboxes[slot].handle != handle:
+        return NULL
+    return pump.outboxes[slot]
+
+
+cdef inline int put_asset(Pump* pump, text name, int length, bint in_arena, int64_t future_ms, int64_t max_age_ms) noexcept nogil:
+    cdef Asset* asset = NULL
+    cdef int i
+    cdef void* grown
+    for i in range(pump.asset_count):
+        if pump.assets[i].name_length == length and memcmp(pump.assets[i].name, name, length) == 0:
+            asset = pump.assets[i]
+    if asset == NULL:
+        if pump.asset_count == pump.asset_room:
+            i = pump.asset_room * 2 + 8
+            grown = realloc(pump.assets, i * sizeof(Asset*))
+            if grown == NULL:
+                return -1
+            pump.assets = <Asset**> grown
+            pump.asset_room = i
+        asset = <Asset*> calloc(1, sizeof(Asset))
+        if asset == NULL:
+            return -1
+        asset.id = asset.racer.id = pump.asset_count
+        asset.name_length = length
+        memcpy(asset.name, name, length)
+        make_label(&asset.label, name, length, pump.simulated)
+        pump.assets[pump.asset_count] = asset
+        pump.asset_count += 1
+    asset.future = to_ns(future_ms)
+    asset.max_age = to_ns(max_age_ms)
+    asset.racer.races = in_arena
+    return asset.id
+
+
+cdef inline int64_t put_source(Pump* pump, int id, int fd, int64_t full_ms, int capacity) noexcept nogil:
+    cdef Asset* asset = find_asset(pump, id)
+    cdef Source* source
+    cdef int slot = 0
+    cdef void* grown
+    if asset == NULL:
+        return -2
+    while slot < pump.source_slots and pump.sources[slot] != NULL:
+        slot += 1
+    if slot == pump.source_slots:
+        grown = realloc(pump.sources, (pump.source_slots * 2 + 8) * sizeof(Source*))
+        if grown == NULL:
+            return -1
+        pump.sources = <Source**> grown
+        pump.source_slots = pump.source_slots * 2 + 8
+        memset(pump.sources + slot, 0, (pump.source_slots - slot) * sizeof(Source*))
+    source = <Source*> calloc(1, sizeof(Source))
+    if source == NULL:
+        return -1
+    pump.serial += 1
+    source.handle = pump.serial << (SLOT_BITS + 1) | slot << 1
+    source.fd = fd
+    source.asset = asset
+    source.full_limit = to_ns(full_ms)
+    source.capacity = capacity if capacity > 0 else 65536
+    source.interest = EPOLLIN | EPOLLET if capacity > 0 else EPOLLIN  # a terminal, say, does not give all it has at once
+    if epoll_change(pump.epoll, EPOLL_CTL_ADD, fd, source.interest, source.handle) < 0:
+        free(source)
+        return -3
+    pump.sources[slot] = source
+    pump.source_count += 1
+    return source.handle
+
+
+cdef inline int64_t put_outbox(Pump* pump, int fd, bint lines, int64_t max_bytes, int64_t max_age_ms) noexcept nogil:
+    cdef Outbox* outbox
+    cdef int slot = 0, slots
+    cdef void* grown
+    if pump.outbox_count < pump.outbox_slots:
+        slot = pump.next_slot
+        while pump.outboxes[slot] != NULL:
+            slot = slot + 1 if slot + 1 < pump.outbox_slots else 0
+    else:
+        slot = pump.outbox_slots
+        slots = slot * 2 + 16
+        grown = realloc(pump.outboxes, slots * sizeof(Outbox*))
+        if grown == NULL:
+            return -1
+        pump.outboxes = <Outbox**> grown
+        grown = realloc(pump.touched, slots * sizeof(Outbox*))
+        if grown == NULL:
+            return -1
+        pump.touched = <Outbox**> grown
+        memset(pump.outboxes + slot, 0, (slots - slot) * sizeof(Outbox*))
+        pump.outbox_slots = slots
+    outbox = <Outbox*> calloc(1, sizeof(Outbox))
+    if outbox == NULL:
+        return -1
+    pump.serial += 1
+    outbox.handle = pump.serial << (SLOT_BITS + 1) | slot << 1 | OUTBOX_BIT
+    outbox.fd = fd
+    outbox.lines = lines
+    outbox.max_bytes = max_bytes
+    outbox.max_age = to_ns(max_age_ms)
+    outbox.last_asset = -1
+    pump.outboxes[slot] = outbox
+    pump.outbox_count += 1
+    pump.next_slot = slot + 1 if slot + 1 < pump.outbox_slots else 0
+    return outbox.handle

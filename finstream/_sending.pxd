@@ -1,0 +1,251 @@
+# cython: language_level=3, cdivision=True, boundscheck=False, wraparound=False
+"""Outboxes at work: sending what waits, waiting until more can be sent, and letting go."""
+
+from finstream._pump cimport *
+
+cdef enum:
+    CHUNKS_AT_ONCE = 64             # sent in one system call
+
+
+cdef inline void show_interest(Pump* pump, Outbox* outbox) noexcept nogil:
+    """Have epoll tell what this outbox waits for, and nothing else."""
+    cdef uint32_t wanted = EPOLLOUT if outbox.armed and not outbox.starved else 0
+    if (outbox.phase == GREETING or outbox.phase == OPEN or outbox.phase == LEAVING) and not outbox.paused:
+        wanted |= EPOLLIN
+    if outbox.dead:
+        wanted = 0
+    if wanted == outbox.interest:
+        return
+    if epoll_change(
+            pump.epoll, EPOLL_CTL_MOD if wanted and outbox.interest else EPOLL_CTL_ADD if wanted else EPOLL_CTL_DEL,
+            outbox.fd, wanted, outbox.handle) == 0:
+        outbox.interest = wanted
+    elif outbox.armed:
+        outbox.starved = True  # epoll is out of memory; the clock stands in for it
+
+
+cdef inline void await_writable(Pump* pump, Outbox* outbox) noexcept nogil:
+    if outbox.armed:
+        return
+    outbox.armed = True
+    show_interest(pump, outbox)
+    outbox.previous_waiting = NULL
+    outbox.next_waiting = pump.waiting
+    if pump.waiting != NULL:
+        pump.waiting.previous_waiting = outbox
+    pump.waiting = outbox
+
+
+cdef inline void stop_waiting(Pump* pump, Outbox* outbox) noexcept nogil:
+    if not outbox.armed:
+        return
+    outbox.armed = False
+    show_interest(pump, outbox)
+    if outbox.previous_waiting != NULL:
+        outbox.previous_waiting.next_waiting = outbox.next_waiting
+    else:
+        pump.waiting = outbox.next_waiting
+    if outbox.next_waiting != NULL:
+        outbox.next_waiting.previous_waiting = outbox.previous_waiting
+
+
+cdef inline bint feed_outbox(Pump* pump, Outbox* outbox) noexcept nogil:
+    """Queue some of what is held, of each subscription in turn. False when there is nothing, or no memory."""
+    cdef Subscription* list = <Subscription*> outbox.subscriptions
+    cdef Rules* rules
+    cdef int i
+    if outbox.held_messages == 0 and not outbox.gaps:
+        return False
+    for i in range(outbox.subscription_count):
+        rules = <Rules*> list[i].rules
+        if rules != NULL and (rules.first != NULL or rules.gap_count):
+            if not feed(rules, FEED_BYTES, turn_time(pump)):
+                return False
+    outbox.gaps = False
+    return outbox.head != NULL
+
+
+cdef inline void drain(Pump* pump, Outbox* outbox) noexcept nogil:
+    """Send what waits, as far as the socket takes it; what is held follows what is queued."""
+    cdef iovec[CHUNKS_AT_ONCE] parts
+    cdef msghdr message
+    cdef Chunk* chunk
+    cdef ssize_t n
+    cdef int64_t part
+    cdef int count
+    while outbox.head != NULL or feed_outbox(pump, outbox):
+        count = 0
+        chunk = outbox.head
+        while chunk != NULL and count < CHUNKS_AT_ONCE:
+            parts[count].iov_base = chunk_bytes(chunk) + chunk.sent
+            parts[count].iov_len = chunk.size - chunk.sent
+            count += 1
+            chunk = chunk.next
+        clear_message(&message)
+        message.msg_iov = parts
+        message.msg_iovlen = count
+        n = sendmsg(outbox.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)
+        pump.sends += 1
+        if n < 0:
+            if errno == EINTR:
+                continue
+            if must_wait(outbox, errno):
+                await_writable(pump, outbox)
+                show_interest(pump, outbox)
+            else:
+                give_up(pump, outbox, CONNECTION_LOST, errno)
+            return
+        while n > 0:
+            part = outbox.head.size - outbox.head.sent
+            if part > n:
+                part = n
+            advance(outbox, part)
+            n -= part
+    stop_waiting(pump, outbox)
+    on_drained(pump, outbox)
+
+
+cdef inline void give(Pump* pump, Outbox* outbox, const uint8_t* start, int64_t length, uint64_t messages, Asset* asset, bint tamed
+) noexcept nogil:
+    if unlikely(not add_slice(outbox, start, length, messages, asset.id, asset.seq, tamed)):
+        give_up(pump, outbox, CONNECTION_LOST, ENOMEM)
+        return
+    outbox.published += messages
+    if not outbox.touched:
+        outbox.touched = True
+        pump.touched[pump.touched_count] = outbox
+        pump.touched_count += 1
+
+
+cdef inline int64_t oldest(Pump* pump, Outbox* outbox) noexcept nogil:
+    """Age of the oldest waiting byte, in ms."""
+    return (now_ns(CLOCK_MONOTONIC) - outbox.head.since) // 1000000 if outbox.head != NULL else 0
+
+
+cdef inline void take_account(Pump* pump, Outbox* outbox, Account* account) noexcept nogil:
+    settle_accounts(outbox)
+    account.published = outbox.published
+    account.delivered = outbox.delivered
+    account.queued_messages = outbox.queued_messages + outbox.held_messages + outbox.pending_messages
+    account.skipped = outbox.skipped
+    account.conflated = outbox.conflated
+    account.killed = outbox.killed
+    account.queued_bytes = outbox.queued_bytes + outbox.held_bytes
+    account.oldest = oldest(pump, outbox)
+    account.sent_bytes = outbox.sent_bytes
+    account.last_asset = outbox.last_asset
+    account.last_seq = outbox.last_seq
+
+
+cdef inline void unrate(Pump* pump, Rules* rules) noexcept nogil:
+    if rules.interval == 0:
+        return
+    if rules.next_rated != NULL:
+        rules.next_rated.previous_rated = rules.previous_rated
+    if rules.previous_rated != NULL:
+        rules.previous_rated.next_rated = rules.next_rated
+    else:
+        pump.rated = rules.next_rated
+
+
+cdef inline void end_for_good(Pump* pump, Outbox* outbox, int index) noexcept nogil:
+    """End a subscription; what is still held of it is lost."""
+    cdef Rules* rules = <Rules*> (<Subscription*> outbox.subscriptions)[index].rules
+    cdef Slot* slot
+    end_subscription(outbox, index)
+    if rules == NULL:
+        return
+    slot = rules.cooling
+    while slot != NULL:
+        pump.cooling -= 1
+        slot = slot.next_cooling
+    unrate(pump, rules)
+    free_rules(rules)
+
+
+cdef inline void drop_subscriptions(Pump* pump, Outbox* outbox) noexcept nogil:
+    while outbox.subscription_count:
+        end_for_good(pump, outbox, outbox.subscription_count - 1)
+
+
+cdef inline void give_up(Pump* pump, Outbox* outbox, int reason, int error) noexcept nogil:
+    """Let an outbox go, with a receipt. A consumer that is only slow may still be told why, see ``parting``."""
+    cdef Event* event = NULL
+    cdef int i
+    if not outbox.parting:  # else it has been told already
+        event = tell(&pump.events, OUTBOX_CLOSED)
+    settle_accounts(outbox)
+    if event != NULL:
+        event.handle = outbox.handle
+        event.reason = reason
+        event.error = error
+        event.number = oldest(pump, outbox)
+        event.time = outbox.queued_bytes + outbox.held_bytes
+    for i in range(outbox.slice_count):
+        outbox.killed += outbox.notes[i].messages
+    outbox.slice_count = 0
+    drop_subscriptions(pump, outbox)
+    outbox.closed = True
+    if (outbox.owned and outbox.phase == OPEN
+            and (reason == SLOW_CONSUMER_BYTES or reason == SLOW_CONSUMER_AGE or reason == MEMORY_PRESSURE)):
+        keep_partial(outbox)
+        outbox.parting = True
+        if outbox.head == NULL:
+            stop_waiting(pump, outbox)
+    else:
+        drop_queue(outbox)
+        stop_waiting(pump, outbox)
+        outbox.dead = True
+        show_interest(pump, outbox)
+    if event != NULL:
+        take_account(pump, outbox, &event.account)
+
+
+cdef inline void on_drained(Pump* pump, Outbox* outbox) noexcept nogil:
+    """Nothing waits any more. After the last words, the other side sees the end of the stream."""
+    outbox.warned_already = False
+    if outbox.phase == LEAVING:
+        shutdown(outbox.fd, SHUT_WR)
+
+
+cdef inline void free_outbox(Pump* pump, Outbox* outbox) noexcept nogil:
+    drop_queue(outbox)
+    if outbox.owned:
+        if outbox.cut:  # let the kernel drop its megabytes for it, too; who did not read will not read on
+            reset_on_close(outbox.fd)
+        close(outbox.fd)
+        pump.connections -= 1
+    forget(&outbox.inbox.pending)
+    forget(&outbox.inbox.message)
+    free(outbox.slices)
+    free(outbox.notes)
+    free(outbox.subscriptions)
+    free(outbox)
+
+
+cdef inline void release_held(Pump* pump, Outbox* outbox, Rules* rules) noexcept nogil:
+    """A subscription ends, the stream goes on: what waits of it goes to the queue, as the last of it."""
+    cdef Held* held
+    cdef int i
+    for i in range(rules.slot_room):
+        if rules.slots[i] != NULL and rules.slots[i].pending != NULL:
+            held = rules.slots[i].pending
+            rules.slots[i].pending = NULL
+            rules.pending -= 1
+            outbox.pending_messages -= 1
+            hold(rules, NULL, held)
+    while rules.first != NULL or rules.gap_count:
+        if not feed(rules, 1 << 30, turn_time(pump)):
+            return
+    if outbox.head != NULL:
+        await_writable(pump, outbox)
+        wake(pump)
+
+
+cdef inline void release_all(Pump* pump, Outbox* outbox, Asset* asset) noexcept nogil:
+    """Of one asset; NULL: of all."""
+    cdef Subscription* list = <Subscription*> outbox.subscriptions
+    cdef int i
+    for i in range(outbox.subscription_count):
+        if list[i].rules != NULL and (asset == NULL or list[i].asset == asset):
+            release_held(pump, outbox, <Rules*> list[i].rules)

@@ -1,0 +1,316 @@
+# cython: language_level=3, cdivision=True, boundscheck=False, wraparound=False
+"""From a readable pipe to messages in the outboxes: the way of a tick.
+
+    read_source → take_lines → take_line → read_line (_ticks) → observe (_arena) → publish → put_message (_frames) → finish_run → flush
+"""
+
+from finstream._bounds cimport *
+
+cdef enum:
+    READ_BYTES = 1 << 17            # one read of a source
+    OUT_BYTES = 1 << 19             # of encoded messages, then the batch is sent early
+    SAMPLE_BYTES = 1024             # kept of a line that is too long
+    BLOCK = 4096                    # what stdio buffers are multiples of
+    BLOCK_READS = 8                 # so many in a row, cut in mid-line, are no accident
+    BLOCK_PERIOD = 100000000        # ns; faster than that, buffering costs no latency worth a word
+
+
+cdef inline void publish(Pump* pump, Asset* asset, Symbol* symbol, int64_t line_length, int64_t received) noexcept nogil:
+    """Encode the message once, and give it to who takes this symbol. Who takes the whole asset gets it with the run."""
+    cdef uint8_t* payload
+    cdef uint8_t* frame
+    cdef int64_t length, frame_length, at_lines = 0
+    cdef Outbox* outbox
+    cdef int i
+    if (asset.outbox_count + asset.tamed_count == 0 and (symbol == NULL or symbol.outbox_count + symbol.tamed_count == 0)
+            and not pump.encode_always):
+        asset.seq += 1
+        return
+    if unlikely(pump.out_length + line_length + MESSAGE_OVERHEAD > OUT_BYTES
+                or pump.out_lines_length + line_length + MESSAGE_OVERHEAD > OUT_BYTES):
+        finish_run(pump, asset)
+        flush(pump)
+        asset.run_start = asset.run_start_lines = 0
+    asset.seq += 1  # not before the run up to here was given away
+    frame = pump.out + pump.out_length
+    payload = frame + 4  # the header of nearly every message
+    length = put_message(payload, &pump.line, pump.parser.members, &asset.label, asset.seq, received) - payload
+    if unlikely(length < 126 or length > 65535):
+        memmove(frame + (2 if length < 126 else 10), payload, length)
+        payload = frame + (2 if length < 126 else 10)
+    frame_length = put_header(payload, length, 1) + length
+    pump.out_length += frame_length
+    if unlikely(asset.line_outboxes):
+        at_lines = pump.out_lines_length
+        memcpy(pump.out_lines + at_lines, payload, length)
+        pump.out_lines[at_lines + length] = 0x0a
+        pump.out_lines_length += length + 1
+    asset.run_messages += 1
+    if symbol != NULL and symbol.outbox_count:
+        for i in range(symbol.outbox_count - 1, -1, -1):
+            outbox = symbol.outboxes[i]
+            if outbox.lines:
+                give(pump, outbox, pump.out_lines + at_lines, length + 1, 1, asset, False)
+            else:
+                give(pump, outbox, frame, frame_length, 1, asset, False)
+    if unlikely(asset.tamed_count):
+        for i in range(asset.tamed_count - 1, -1, -1):
+            offer(pump, <Rules*> asset.tamed[i], symbol, frame, frame_length, pump.out_lines + at_lines, length + 1)
+    if unlikely(symbol != NULL and symbol.tamed_count):
+        for i in range(symbol.tamed_count - 1, -1, -1):
+            offer(pump, <Rules*> symbol.tamed[i], symbol, frame, frame_length, pump.out_lines + at_lines, length + 1)
+
+
+cdef inline void finish_run(Pump* pump, Asset* asset) noexcept nogil:
+    """Give the messages since ``run_start`` to everybody who takes the whole asset."""
+    cdef int i
+    cdef Outbox* outbox
+    if asset.run_messages == 0:
+        return
+    for i in range(asset.outbox_count - 1, -1, -1):
+        outbox = asset.outboxes[i]
+        if outbox.lines:
+            give(pump, outbox, pump.out_lines + asset.run_start_lines, pump.out_lines_length - asset.run_start_lines,
+                      asset.run_messages, asset, False)
+        else:
+            give(pump, outbox, pump.out + asset.run_start, pump.out_length - asset.run_start, asset.run_messages, asset, False)
+    asset.run_messages = 0
+    asset.run_start = pump.out_length
+    asset.run_start_lines = pump.out_lines_length
+
+
+cdef inline void flush(Pump* pump) noexcept nogil:
+    """Send what the outboxes collected; afterwards ``out`` may be written anew."""
+    cdef Outbox* outbox
+    cdef int64_t now = 0, before
+    cdef ssize_t n
+    cdef int i
+    for i in range(pump.touched_count):
+        outbox = pump.touched[i]
+        outbox.touched = False
+        if unlikely(outbox.dead):
+            outbox.slice_count = 0
+            continue
+        n = 0
+        if likely(outbox.head == NULL):
+            n = send_slices(outbox)
+            pump.sends += 1
+            if unlikely(n < 0):
+                if not must_wait(outbox, errno):
+                    give_up(pump, outbox, CONNECTION_LOST, errno)
+                    continue
+                n = 0
+            outbox.sent_bytes += n
+            if likely(outbox.slice_count == 1 and <size_t> n == outbox.slices[0].iov_len):
+                outbox.delivered += outbox.notes[0].messages
+                outbox.last_asset = outbox.notes[0].asset
+                outbox.last_seq = outbox.notes[0].seq
+                outbox.slice_count = 0
+                continue
+        if now == 0:
+            now = now_ns(CLOCK_MONOTONIC)
+        before = outbox.queued_bytes
+        if unlikely(not queue_slices(outbox, n, now)):
+            give_up(pump, outbox, CONNECTION_LOST, ENOMEM)
+            continue
+        outbox.slice_count = 0
+        if outbox.head == NULL:
+            continue
+        pump.partial_sends += 1
+        await_writable(pump, outbox)
+        note_queued(pump, outbox, outbox.queued_bytes - before, now)
+    pump.touched_count = 0
+    pump.out_length = pump.out_lines_length = 0
+
+
+cdef inline void read_source(Pump* pump, int64_t handle, uint32_t events) noexcept nogil:
+    """Read once; what is still in the pipe comes with the next batch, so that no source keeps the others waiting.
+
+    A pipe is told of once each time more comes (edge-triggered): asking again whether it is empty after every tick would be
+    the dearest thing done for a tick but for the read and the send. It says all it has in one read; where that filled our
+    buffer, or its writer has closed it, it is asked again.
+    """
+    cdef Source* source = find_source(pump, handle)
+    cdef ssize_t n
+    cdef int error
+    cdef int64_t received
+    cdef uint8_t* start
+    if source == NULL or source.ended:
+        return
+    if source.rest_length:
+        memcpy(pump.buffer, source.rest, source.rest_length)
+    start = pump.buffer + source.rest_length
+    n = read(source.fd, start, READ_BYTES)
+    error = errno if n < 0 else 0
+    if error == EAGAIN:
+        return
+    if unlikely(source.interest & EPOLLET and (n < 0 or n == READ_BYTES or events & (EPOLLHUP | EPOLLERR))):
+        epoll_change(pump.epoll, EPOLL_CTL_MOD, source.fd, source.interest, source.handle)
+    if error == EINTR:
+        return
+    received = now_ns(CLOCK_REALTIME)
+    if n <= 0:
+        # A pty whose other side is gone says EIO.
+        end_source(pump, source, error if error != EIO else 0, received)
+        return
+    source.asset.reads += 1
+    source.asset.bytes += n
+    if unlikely(n % BLOCK == 0 or source.block_reads):
+        notice_blocks(pump, source, n, start[n - 1] != 0x0a)
+    if unlikely(n >= source.capacity // 2 or n == READ_BYTES):
+        notice_pressure(pump, source, n)
+    else:
+        source.full_since = 0
+    take_lines(pump, source, start + n, received)
+
+
+cdef inline void take_lines(Pump* pump, Source* source, uint8_t* end, int64_t received) noexcept nogil:
+    cdef uint8_t* p = pump.buffer
+    cdef uint8_t* line_feed
+    cdef Asset* asset = source.asset
+    cdef int left
+    cdef void* grown
+    asset.run_start = pump.out_length
+    asset.run_start_lines = pump.out_lines_length
+    asset.run_messages = 0
+    if source.skipping:
+        line_feed = <uint8_t*> memchr(p, 0x0a, end - p)
+        if line_feed == NULL:
+            return
+        source.skipping = False
+        p = line_feed + 1
+    while p < end:
+        line_feed = <uint8_t*> memchr(p, 0x0a, end - p)
+        if line_feed == NULL:
+            break
+        if unlikely(line_feed - p > pump.max_line):
+            refuse(pump, asset, LINE_TOO_LONG, p, line_feed - p, received)
+        else:
+            take_line(pump, asset, p, line_feed, received)
+        p = line_feed + 1
+    finish_run(pump, asset)
+    left = <int> (end - p)
+    source.rest_length = 0
+    if left > pump.max_line:
+        refuse(pump, asset, LINE_TOO_LONG, p, left, received)
+        source.skipping = True
+        return
+    if left:
+        if left > source.rest_room:
+            grown = realloc(source.rest, left * 2)
+            if grown == NULL:
+                refuse(pump, asset, LINE_TOO_LONG, p, left, received)
+                source.skipping = True
+                return
+            source.rest = <uint8_t*> grown
+            source.rest_room = left * 2
+        memcpy(source.rest, p, left)
+        source.rest_length = left
+
+
+cdef inline void take_line(Pump* pump, Asset* asset, uint8_t* p, uint8_t* end, int64_t received) noexcept nogil:
+    cdef int kind = read_line(&pump.parser, &pump.line, p, end, received, asset.future, asset.max_age)
+    cdef Symbol* symbol
+    cdef int64_t lag
+    if kind == IGNORED:
+        return
+    pump.lines += 1
+    asset.lines += 1
+    asset.last = received
+    if likely(kind == TICK):
+        asset.ticks += 1
+        lag = received - pump.line.time
+        observe(&asset.racer, lag, received)
+        symbol = find_symbol(asset, pump.line.symbol.start, pump.line.symbol.length, MAX_SYMBOLS)
+        if likely(symbol != NULL):
+            symbol.smoothed = symbol.smoothed + ((lag - symbol.smoothed) >> SMOOTHING) if symbol.ticks else lag
+            symbol.ticks += 1
+            symbol.lag = lag
+            symbol.last = received
+        publish(pump, asset, symbol, end - p, received)
+    elif kind == REJECTED:
+        refuse(pump, asset, pump.line.reason, p, end - p, received)
+    elif kind == OPAQUE:
+        asset.opaque += 1
+        symbol = NULL
+        if pump.line.present & (1 << SYMBOL):
+            symbol = find_symbol(asset, pump.line.symbol.start, pump.line.symbol.length, 0)
+        publish(pump, asset, symbol, end - p, received)
+    elif kind == STATUS:
+        asset.statuses += 1
+        if not (take_token(&asset.status_lines, received, STATUS_BURST, STATUSES_PER_SECOND)
+                and tell_line(&pump.events, STATUS_LINE, asset.id, 0, p, end - p, end - p, received)):
+            asset.untold += 1
+    else:
+        asset.heartbeats += 1
+
+
+cdef inline void end_source(Pump* pump, Source* source, int error, int64_t received) noexcept nogil:
+    cdef Event* event
+    source.ended = True
+    epoll_change(pump.epoll, EPOLL_CTL_DEL, source.fd, 0, 0)
+    if source.rest_length:
+        refuse(pump, source.asset, UNTERMINATED_LINE, source.rest, source.rest_length, received)
+        source.rest_length = 0
+    event = tell(&pump.events, SOURCE_ENDED)
+    if event != NULL:
+        event.handle = source.handle
+        event.asset = source.asset.id
+        event.error = error
+
+
+cdef inline void notice_blocks(Pump* pump, Source* source, ssize_t n, bint cut) noexcept nogil:
+    """A program with a buffered stdout writes when its buffer is full, wherever the line then is."""
+    cdef int64_t now
+    cdef Event* event
+    if n % BLOCK or n == READ_BYTES or not cut:
+        source.block_reads = 0
+        return
+    now = now_ns(CLOCK_MONOTONIC)
+    if source.block_reads == 0:
+        source.block_since = now
+    source.block_reads += 1
+    if source.block_reads > BLOCK_READS and now - source.block_since > BLOCK_PERIOD and not source.told_block:
+        source.told_block = True
+        event = tell(&pump.events, BLOCK_BUFFERED)
+        if event != NULL:
+            event.handle = source.handle
+            event.asset = source.asset.id
+            event.number = n
+
+
+cdef inline void notice_pressure(Pump* pump, Source* source, ssize_t n) noexcept nogil:
+    """What we took and what is there again already: if that fills the pipe, its writer waits for us.
+
+    A pipe is full when its pages are; short writes fill them badly, but always by more than half.
+    """
+    cdef int64_t now
+    cdef Event* event
+    if n + waiting_bytes(source.fd) < source.capacity // 2:
+        source.full_since = 0
+        return
+    now = now_ns(CLOCK_MONOTONIC)
+    if source.full_since == 0:
+        source.full_since = now
+    elif source.full_limit >= 0 and now - source.full_since > source.full_limit and not source.told_full:
+        source.told_full = True
+        event = tell(&pump.events, SOURCE_OVERFLOWED)
+        if event != NULL:
+            event.handle = source.handle
+            event.asset = source.asset.id
+
+
+cdef inline void refuse(Pump* pump, Asset* asset, int reason, const uint8_t* p, int64_t length, int64_t received) noexcept nogil:
+    asset.rejected[reason] += 1
+    if reason == LINE_TOO_LONG:
+        pump.lines += 1
+        asset.lines += 1
+        asset.last = received
+    elif reason == UNTERMINATED_LINE:
+        pump.lines += 1
+        asset.lines += 1
+    if not (take_token(&asset.rejections, received, LINE_BURST, LINES_PER_SECOND)
+            and tell_line(
+                &pump.events, LINE_REJECTED, asset.id, reason, p,
+                SAMPLE_BYTES if reason == LINE_TOO_LONG and length > SAMPLE_BYTES else length, length, received)):
+        asset.untold += 1
