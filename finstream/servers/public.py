@@ -16,7 +16,8 @@ from finstream.services import arena_view
 from finstream.services.arena_view import ArenaPlace
 from finstream.services.session import ClientView
 from finstream.services.sessions import Sessions
-from finstream.vocabulary.commands import Health, Registered, Registration, TopicList, Topics
+from finstream.services.topic_requests import read_policy
+from finstream.vocabulary.commands import Health, Registered, Registration, SubscriptionRequest, TopicList, Topics
 from finstream.vocabulary.errors import RequestError
 
 __all__ = ["ArenaView", "AssetDetail", "AssetList", "health_routes", "public_routes", "with_description"]
@@ -72,11 +73,11 @@ def public_routes(
         Route(
             method="PUT", path=subscriptions, operation="replaceSubscriptions",
             summary="Subscribe to these topics and no others.",
-            handler=clients.replace, body=TopicList, answer=Topics, problems=_TOPIC_PROBLEMS,
+            handler=clients.replace, body=SubscriptionRequest, answer=Topics, problems=_TOPIC_PROBLEMS,
         ),
         Route(
             method="POST", path=subscriptions, operation="subscribe", summary="Subscribe to these topics as well.",
-            handler=clients.subscribe, body=TopicList, answer=Topics, problems=_TOPIC_PROBLEMS,
+            handler=clients.subscribe, body=SubscriptionRequest, answer=Topics, problems=_TOPIC_PROBLEMS,
         ),
         Route(
             method="DELETE", path=subscriptions, operation="unsubscribe", summary="Unsubscribe from these topics.",
@@ -155,11 +156,11 @@ class _Clients:
         return self._topics(call)
 
     async def replace(self, call: Call) -> Topics:
-        self._sessions.replace(call.arguments["uuid"], call.body.topics)
+        self._sessions.replace(call.arguments["uuid"], call.body.topics, policy=read_policy(call.body))
         return self._topics(call)
 
     async def subscribe(self, call: Call) -> Topics:
-        self._sessions.subscribe(call.arguments["uuid"], call.body.topics)
+        self._sessions.subscribe(call.arguments["uuid"], call.body.topics, policy=read_policy(call.body))
         return self._topics(call)
 
     async def unsubscribe(self, call: Call) -> Topics:
@@ -167,7 +168,8 @@ class _Clients:
         return self._topics(call)
 
     def _topics(self, call: Call) -> Topics:
-        return Topics(topics=self._sessions.get(call.arguments["uuid"]).topic_names())
+        session = self._sessions.get(call.arguments["uuid"])
+        return Topics(topics=session.topic_names(), policies=session.policy_names())
 
 
 class _Assets:

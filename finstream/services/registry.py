@@ -15,6 +15,7 @@ from finstream.services.store import ClientRecord, Store
 from finstream.services.windows import Windows
 from finstream.vocabulary.errors import RequestError
 from finstream.vocabulary.events import ClientRegistered, ClientUnregistered
+from finstream.vocabulary.policies import PLAIN
 from finstream.vocabulary.settings import Limits
 from finstream.vocabulary.topics import parse_topic
 
@@ -61,7 +62,7 @@ class Registry:
             session = Session(record.uuid, record.registered_at)
             for text in record.topics[: self._limits.topics_per_client]:
                 with suppress(RequestError):  # a topic of a kind that another version knew
-                    session.topics[parse_topic(text)] = text
+                    session.take(parse_topic(text), record.policies.get(text, PLAIN))
             self._sessions[record.uuid] = session
             self._wait(session, left_s)
         if records:

@@ -17,7 +17,7 @@ Rules that hold here and nowhere else:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 
 import msgspec
@@ -32,11 +32,8 @@ from finstream.services.store import Store
 from finstream.services.subscriptions import Connection, Subscriptions
 from finstream.services.topic_requests import read_topics, require_at_most, require_known
 from finstream.vocabulary.errors import RequestError
-from finstream.vocabulary.events import (
-    ClientConnected,
-    ClientDisconnected,
-    Receipt,
-)
+from finstream.vocabulary.events import ClientConnected, ClientDisconnected, Receipt
+from finstream.vocabulary.policies import PLAIN, Policy
 from finstream.vocabulary.settings import Limits
 from finstream.vocabulary.topics import Topic
 
@@ -142,7 +139,7 @@ class Sessions:
         announce(session)
         session.connection = connection
         session.expires_at = None
-        self._subscriptions.add(connection, session.topics)
+        self._subscriptions.add(connection, {topic: session.policy(topic) for topic in session.topics})
         if older is not None:
             self._subscriptions.end(older)  # after the new one's wants, so that no count falls to nothing in between
         self._registry.keep(session)
@@ -178,10 +175,11 @@ class Sessions:
         uuid: str,
         topics: list[str],
         *,
+        policy: Policy = PLAIN,
         field: str = "$.topics",
         announce: Callable[[list[Topic]], None] = _say_nothing,
     ) -> list[Topic]:
-        """Add topics; those that are subscribed already stay as they are. Returns the new ones.
+        """Add topics, and let ``policy`` hold for all that are named. Returns those that are new.
 
         Raises:
           RequestError: ``invalid-topic``, ``unknown-asset`` (both with the path of the topic), or ``too-many-topics``.
@@ -191,7 +189,7 @@ class Sessions:
         added = self._new(session, asked)
         require_at_most(self._most_topics, len(session.topics) + len(added), field)
         announce(added)
-        self._change(session, added, [])
+        self._change(session, asked, policy)
         return added
 
     def unsubscribe(self, uuid: str, topics: list[str], *, field: str = "$.topics") -> list[Topic]:
@@ -204,7 +202,7 @@ class Sessions:
         """
         session = self.get(uuid)
         removed = [topic for topic in read_topics(topics, field) if topic in session.topics]
-        self._change(session, [], removed)
+        self._remove(session, removed)
         return removed
 
     def replace(
@@ -212,10 +210,11 @@ class Sessions:
         uuid: str,
         topics: list[str],
         *,
+        policy: Policy = PLAIN,
         field: str = "$.topics",
         announce: Callable[[list[Topic], list[Topic]], None] = _say_nothing,
     ) -> tuple[list[Topic], list[Topic]]:
-        """Have these topics and no others. Returns those added and those removed.
+        """Have these topics and no others, all with this policy. Returns those added and those removed.
 
         Raises:
           RequestError: as :meth:`subscribe`.
@@ -225,9 +224,9 @@ class Sessions:
         added = self._new(session, asked)
         require_at_most(self._most_topics, len(asked), field)
         removed = [topic for topic in session.topics if topic not in asked]
-        self._change(session, [], removed)
+        self._remove(session, removed)
         announce(added, removed)
-        self._change(session, added, [])
+        self._change(session, asked, policy)
         return added, removed
 
     def refresh_assets(self) -> None:
@@ -242,15 +241,23 @@ class Sessions:
         require_known(new, self._known_assets())
         return list(new)
 
-    def _change(self, session: Session, added: list[Topic], removed: list[Topic]) -> None:
+    def _change(self, session: Session, asked: Iterable[Topic], policy: Policy) -> None:
+        added = {topic: policy for topic in asked if topic not in session.topics}
+        changed = {topic: policy for topic in asked if topic in session.topics and session.policy(topic) != policy}
+        for topic in [*added, *changed]:
+            session.take(topic, policy)
+        if connection := session.connection:
+            self._subscriptions.change(connection, changed)
+            self._subscriptions.add(connection, added)
+        if added or changed:
+            self._registry.keep(session)
+
+    def _remove(self, session: Session, removed: list[Topic]) -> None:
         for topic in removed:
-            del session.topics[topic]
-        for topic in added:
-            session.topics[topic] = str(topic)
+            session.drop(topic)
         if connection := session.connection:
             self._subscriptions.remove(connection, removed)
-            self._subscriptions.add(connection, added)
-        if added or removed:
+        if removed:
             self._registry.keep(session)
 
 

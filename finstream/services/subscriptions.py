@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from finstream.pump import Pump
 from finstream.services.ports import Demand
+from finstream.vocabulary.policies import Policy
 from finstream.vocabulary.topics import Topic
 
 __all__ = ["Connection", "Subscriptions"]
@@ -28,7 +29,7 @@ class Connection:
         self.tell_state = tell_state
         self.wanted: Counter[str] = Counter()
         """Assets, each with how many topics of it are subscribed."""
-        self.dormant: set[Topic] = set()
+        self.dormant: dict[Topic, Policy] = {}
         """Topics of assets that the pump does not know (yet)."""
 
 
@@ -40,20 +41,24 @@ class Subscriptions:
         self._pump = pump
         self._demand = demand
 
-    def add(self, connection: Connection, topics: Iterable[Topic]) -> None:
-        for topic in topics:
+    def add(self, connection: Connection, topics: Mapping[Topic, Policy]) -> None:
+        for topic, policy in topics.items():
             if topic.asset not in connection.wanted:
                 connection.tell_state(topic.asset)
-            if not self._subscribe(connection, topic):
-                connection.dormant.add(topic)
+            self._subscribe(connection, topic, policy)
             connection.wanted[topic.asset] += 1
             if connection.wanted[topic.asset] == 1:
                 self._demand.want(topic.asset)
 
+    def change(self, connection: Connection, topics: Mapping[Topic, Policy]) -> None:
+        """Other policies for what the connection has already."""
+        for topic, policy in topics.items():
+            self._subscribe(connection, topic, policy)
+
     def remove(self, connection: Connection, topics: Iterable[Topic]) -> None:
         """The last message of the topics has been queued when this returns."""
         for topic in topics:
-            connection.dormant.discard(topic)
+            connection.dormant.pop(topic, None)
             if (asset := self._pump.asset_handle(topic.asset)) is not None:
                 self._pump.unsubscribe(connection.outbox, asset, topic.symbol)
             connection.wanted[topic.asset] -= 1
@@ -72,10 +77,12 @@ class Subscriptions:
         for asset in dict.fromkeys(topic.asset for topic in connection.dormant):
             if self._pump.asset_handle(asset) is not None:
                 connection.tell_state(asset)
-        connection.dormant = {topic for topic in connection.dormant if not self._subscribe(connection, topic)}
+        dormant, connection.dormant = connection.dormant, {}
+        for topic, policy in dormant.items():
+            self._subscribe(connection, topic, policy)
 
-    def _subscribe(self, connection: Connection, topic: Topic) -> bool:
-        asset = self._pump.asset_handle(topic.asset)
-        if asset is not None:
-            self._pump.subscribe(connection.outbox, asset, topic.symbol)
-        return asset is not None
+    def _subscribe(self, connection: Connection, topic: Topic, policy: Policy) -> None:
+        if (asset := self._pump.asset_handle(topic.asset)) is None:
+            connection.dormant[topic] = policy
+        else:
+            self._pump.subscribe(connection.outbox, asset, topic.symbol, policy)

@@ -29,6 +29,10 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """How long the oldest queued byte had waited."""
     delivered: int = 0
     """Messages of the stream that were handed over completely."""
+    skipped: int = 0
+    """Messages that the policy ``skip`` dropped; ``gap`` messages told of them."""
+    conflated: int = 0
+    """Messages that were merged into newer ones, by ``conflate`` or ``max_rate``."""
     last_asset: str | msgspec.UnsetType = msgspec.UNSET
     last_seq: int | msgspec.UnsetType = msgspec.UNSET
     """The last message of the stream that was delivered completely; absent if none was."""

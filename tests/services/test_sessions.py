@@ -489,8 +489,8 @@ async def test_a_connection_is_described_with_its_account(
     }  # fmt: skip
     assert statistics.pop("sent_bytes") > 0
     assert statistics == {
-        "published": 1, "delivered": 1, "queued_messages": 0, "killed": 0, "queued_bytes": 0, "oldest_ms": 0,
-        "last_asset": "binance", "last_seq": 1,
+        "published": 1, "delivered": 1, "queued_messages": 0, "skipped": 0, "conflated": 0, "killed": 0,
+        "queued_bytes": 0, "oldest_ms": 0, "last_asset": "binance", "last_seq": 1,
     }  # fmt: skip
 
 
