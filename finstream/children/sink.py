@@ -21,7 +21,7 @@ from finstream.children.ports import Logger
 from finstream.children.runner import Runner
 from finstream.children.spawn import Ends, open_pipe, open_socketpair
 from finstream.children.spec import ChildSpec
-from finstream.pump import Framing, OutboxClosed, Pump
+from finstream.pump import Framing, HalfFull, OutboxClosed, Pump
 from finstream.vocabulary.settings import Limits, SinkSettings
 
 __all__ = ["Sink"]
@@ -49,6 +49,8 @@ class Sink:
         wall_us: Callable[[], int],
     ) -> None:
         self.name = spec.name
+        self._settings = settings
+        self._wires: SinkWires | None = None
         self._pump = pump
         self._demand = demand
         self._limits = limits
@@ -57,6 +59,9 @@ class Sink:
 
     def reconfigure(self, spec: ChildSpec, settings: SinkSettings) -> None:
         """Take new settings; the process is replaced only if it needs to be."""
+        self._settings = settings
+        if self._wires is not None:
+            self._wires.set_priority(settings.priority)
         self.runner.reconfigure(spec, settings)
 
     # --- as its runner sees it (roles.Role) ------------------------------------------------------------------------
@@ -65,7 +70,8 @@ class Sink:
         return True
 
     def open_wires(self, spec: ChildSpec) -> SinkWires:
-        return SinkWires(self._pump, self._demand, self._limits, spec, self._log)
+        self._wires = SinkWires(self._pump, self._demand, self._limits, spec, self._settings.priority, self._log)
+        return self._wires
 
     def changed(self, previous: State) -> None:
         pass  # the runner has logged it; subscribers are told of assets only
@@ -74,11 +80,14 @@ class Sink:
 class SinkWires:
     """Standard input from the pump, by a socket; standard output and standard error to the log."""
 
-    def __init__(self, pump: Pump, demand: Demand, limits: Limits, spec: ChildSpec, logger: Logger) -> None:
+    def __init__(
+        self, pump: Pump, demand: Demand, limits: Limits, spec: ChildSpec, priority: int, logger: Logger
+    ) -> None:
         self._pump = pump
         self._demand = demand
         self._limits = limits
         self._topics = spec.topics
+        self._priority = priority
         self._log = logger
         self._stop: Callable[[str], None] = lambda _reason: None
         self._outbox: int | None = None
@@ -101,6 +110,7 @@ class SinkWires:
             self._socket.fileno(), self._told, framing=Framing.LINES,
             max_bytes=limits.outbox_bytes, max_age_ms=limits.outbox_age_ms,
         )
+        self._pump.set_priority(self._outbox, self._priority)
         for topic in self._topics:
             if (asset := self._pump.asset_handle(topic.asset)) is None:
                 self._log.warning("the sink's topic names an asset that does not exist", topic=str(topic))
@@ -109,7 +119,15 @@ class SinkWires:
         for name in sorted({topic.asset for topic in self._topics}):
             self._demand.want(name)
 
-    def _told(self, closed: OutboxClosed) -> None:
+    def set_priority(self, priority: int) -> None:
+        self._priority = priority
+        if self._outbox is not None:
+            self._pump.set_priority(self._outbox, priority)
+
+    def _told(self, closed: OutboxClosed | HalfFull) -> None:
+        if isinstance(closed, HalfFull):
+            self._log.warning("the sink is slow", queued_bytes=closed.queued_bytes, oldest_ms=closed.oldest_ms)
+            return
         final = closed.statistics
         slow = closed.reason != "connection_lost"
         (self._log.warning if slow else self._log.info)(

@@ -12,6 +12,7 @@ import trio
 from finstream.children.asset import Asset
 from finstream.children.demand import Demand
 from finstream.children.guard import Guard
+from finstream.children.holding import Holding
 from finstream.children.ports import Bus, Logger
 from finstream.children.sink import Sink
 from finstream.children.spec import ChildSpec, EngineWords, asset_specs, sink_specs
@@ -62,6 +63,8 @@ class Supervisor:
     ) -> None:
         self.demand = Demand(self._demand_changed)
         """Who wants which asset: :meth:`~finstream.children.demand.Demand.want` and ``unwant``."""
+        self.holding = Holding(lambda: self._assets.values())
+        """Pauses assets while memory is short."""
         self._pump = pump
         self._bus = bus
         self._log = logger
@@ -108,9 +111,9 @@ class Supervisor:
         """Start, stop and restart what changed; leave the rest untouched.
 
         A child whose :class:`~finstream.children.spec.ChildSpec` is equal keeps its process; its other settings
-        (``linger_s``, ``stop_grace_s``, ``restart``, ``start``, ``kind``, ``quality``) take effect at once. All is set
-        going before the first checkpoint, so a cancelled call is not half done. Returns then: nothing waits for a child
-        that takes its time to leave but a successor of the same name.
+        (those of ``LIVE_KEYS``) take effect at once. All is set going before the first checkpoint, so a cancelled call is
+        not half done. Returns then: nothing waits for a child that takes its time to leave but a successor of the same
+        name.
         """
         if self._nursery is None:
             raise RuntimeError("the supervisor does not run")

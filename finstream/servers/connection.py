@@ -126,7 +126,7 @@ class Connection:
         )
 
     def _closed(self, event: OutboxClosed) -> None:
-        if event.reason in {"slow_consumer_bytes", "slow_consumer_age"}:
+        if event.reason in {"slow_consumer_bytes", "slow_consumer_age", "memory_pressure"}:
             self._overflow = event
             if self._ended_by is None:
                 waited = f"{event.queued_bytes} bytes were waiting, the oldest for {event.oldest_ms} ms"

@@ -12,6 +12,7 @@ from finstream.services.store import ClientRecord
 from finstream.services.subscriptions import Connection
 from finstream.vocabulary.events import Receipt
 from finstream.vocabulary.policies import PLAIN, Policy
+from finstream.vocabulary.settings import STANDARD_CLASS
 from finstream.vocabulary.topics import Topic
 
 __all__ = ["ClientView", "Session", "StreamView"]
@@ -41,6 +42,7 @@ class ClientView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     uuid: str
     state: Literal["connected", "waiting"]
     registered_at: int
+    client_class: str = msgspec.field(name="class")
     topics: list[str]
     policies: dict[str, Policy] = {}
     """Of those topics that have any choices."""
@@ -56,9 +58,10 @@ class ClientView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Session:
     """Changed by :class:`finstream.services.sessions.Sessions` only."""
 
-    def __init__(self, uuid: str, registered_at: int) -> None:
+    def __init__(self, uuid: str, registered_at: int, client_class: str = STANDARD_CLASS) -> None:
         self.uuid = uuid
         self.registered_at = registered_at
+        self.client_class = client_class
         self.topics: dict[Topic, str] = {}
         """In the order of subscribing, each with its text."""
         self.policies: dict[Topic, Policy] = {}
@@ -98,7 +101,9 @@ class Session:
         self.policies.pop(topic, None)
 
     def record(self) -> ClientRecord:
-        return ClientRecord(self.uuid, self.registered_at, self.topic_names(), self.expires_at, self.policy_names())
+        return ClientRecord(
+            self.uuid, self.registered_at, self.topic_names(), self.expires_at, self.policy_names(), self.client_class
+        )
 
     def view(self, statistics: OutboxStatistics | None, asset_name: Callable[[int], str]) -> ClientView:
         connection = self.connection
@@ -106,6 +111,7 @@ class Session:
             uuid=self.uuid,
             state="waiting" if connection is None else "connected",
             registered_at=self.registered_at,
+            client_class=self.client_class,
             topics=self.topic_names(),
             policies=self.policy_names(),
             expires_at=self.expires_at if connection is None else None,

@@ -24,6 +24,7 @@ import msgspec
 import trio
 
 from finstream.pump import Pump
+from finstream.services.client_classes import ClientClasses
 from finstream.services.logs import Logger
 from finstream.services.ports import Clock, Demand, Publisher, wall_clock_us
 from finstream.services.registry import Registry
@@ -34,13 +35,13 @@ from finstream.services.topic_requests import read_topics, require_at_most, requ
 from finstream.vocabulary.errors import RequestError
 from finstream.vocabulary.events import ClientConnected, ClientDisconnected, Receipt
 from finstream.vocabulary.policies import PLAIN, Policy
-from finstream.vocabulary.settings import Limits
+from finstream.vocabulary.settings import STANDARD_CLASS, Limits
 from finstream.vocabulary.topics import Topic
 
 __all__ = ["Sessions"]
 
 _ENGINE_ENDINGS = ("engine_stopping", "engine_restarting")
-_OUR_CONCERN = ("slow_consumer_bytes", "slow_consumer_age", "unresponsive", "internal_error")
+_OUR_CONCERN = ("slow_consumer_bytes", "slow_consumer_age", "memory_pressure", "unresponsive", "internal_error")
 """Endings that an operator wants to see among the warnings."""
 
 
@@ -50,6 +51,8 @@ def _say_nothing(*_topics: list[Topic]) -> None:
 
 class Sessions:
     """Use it from the Trio thread only. Nothing but :meth:`run` blocks or is a checkpoint.
+
+    ``evicted(uuid, receipt)`` is told of each connection that ended because memory was short.
 
     Every method that takes a UUID raises ``RequestError("unknown-client")`` if there is no such client, but for
     :meth:`disconnect`.
@@ -66,6 +69,8 @@ class Sessions:
         limits: Limits,
         reconnect_window_s: float,
         known_assets: Callable[[], Collection[str]],
+        classes: ClientClasses | None = None,
+        evicted: Callable[[str, Receipt], None] = lambda _client, _receipt: None,
         clock: Clock = wall_clock_us,
     ) -> None:
         self._registry = Registry(
@@ -77,6 +82,8 @@ class Sessions:
         self._logger = logger
         self._most_topics = limits.topics_per_client
         self._known_assets = known_assets
+        self._classes = classes or ClientClasses({})
+        self._evicted = evicted
         self._clock = clock
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -85,13 +92,14 @@ class Sessions:
 
     # --- clients ---
 
-    def register(self) -> Session:
+    def register(self, client_class: str = STANDARD_CLASS) -> Session:
         """A new client. It waits for its first connection as it would for any other.
 
         Raises:
-          RequestError: ``too-many-clients``.
+          RequestError: ``too-many-clients``; ``invalid-field``: there is no such class.
         """
-        return self._registry.register()
+        self._classes.require(client_class)
+        return self._registry.register(client_class)
 
     def unregister(self, uuid: str, *, origin: str) -> None:
         """Forget a client; an open connection is told ``unregistered``. ``origin`` says in the log who asked."""
@@ -137,6 +145,7 @@ class Sessions:
         if older is not None:
             older.close("replaced")
         announce(session)
+        self._pump.set_priority(outbox, self._classes.priority(session.client_class))
         session.connection = connection
         session.expires_at = None
         self._subscriptions.add(connection, {topic: session.policy(topic) for topic in session.topics})
@@ -156,6 +165,14 @@ class Sessions:
         told = {name: value for name, value in msgspec.to_builtins(receipt).items() if name != "at"}
         log("client disconnected", client=uuid, **told)
         self._bus.publish(ClientDisconnected(client=uuid, receipt=receipt))
+        if receipt.reason == "memory_pressure":
+            self._evicted(uuid, receipt)
+
+    def refresh_priorities(self) -> None:
+        """The classes' priorities have changed: tell the pump of every connection's."""
+        for session in self._registry:
+            if session.connection is not None:
+                self._pump.set_priority(session.connection.outbox, self._classes.priority(session.client_class))
 
     def _note_end(self, session: Session, outbox: int, receipt: Receipt) -> None:
         session.last_receipt = receipt

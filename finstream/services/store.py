@@ -21,6 +21,7 @@ import trio
 from finstream.services import store_file
 from finstream.services.logs import Logger
 from finstream.vocabulary.policies import Policy
+from finstream.vocabulary.settings import STANDARD_CLASS
 
 if TYPE_CHECKING:
     from apsw import AsyncConnection
@@ -53,6 +54,7 @@ class ClientRecord(msgspec.Struct, frozen=True):
     """When its window is over; None: it is connected, or was when the engine ended."""
     policies: dict[str, Policy] = {}
     """Of those topics that have any choices."""
+    client_class: str = STANDARD_CLASS
 
 
 class StoreStatistics(msgspec.Struct, frozen=True):
@@ -222,11 +224,11 @@ def _first(items: Iterable[Any], count: int) -> list[Any]:
 
 def _row(record: ClientRecord) -> store_file.Row:
     topics, policies = (msgspec.json.encode(each).decode() for each in (record.topics, record.policies))
-    return (record.uuid, record.registered_at, topics, record.expires_at, policies)
+    return (record.uuid, record.registered_at, topics, record.expires_at, policies, record.client_class)
 
 
 def _record(row: store_file.Row) -> ClientRecord:
-    uuid, registered_at, topics, expires_at, policies = row
+    uuid, registered_at, topics, expires_at, policies, client_class = row
     return ClientRecord(
-        uuid, registered_at, _topics.decode(topics), expires_at, policies=_policies.decode(policies)
+        uuid, registered_at, _topics.decode(topics), expires_at, _policies.decode(policies), client_class
     )

@@ -30,14 +30,17 @@ _SCHEMA = (
     ) STRICT, WITHOUT ROWID
     """,
     # user_version 2
-    "ALTER TABLE clients ADD COLUMN policies TEXT NOT NULL DEFAULT '{}'",
+    """
+    ALTER TABLE clients ADD COLUMN policies TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE clients ADD COLUMN class TEXT NOT NULL DEFAULT 'standard'
+    """,
 )
 """A file of version n gets the statements from index n on."""
 
 
-Row = tuple[str, int, str, int | None, str]
-"""A client: uuid, registered_at, topics as JSON, expires_at, policies by topic as JSON."""
-_COLUMNS = "uuid, registered_at, topics, expires_at, policies"
+Row = tuple[str, int, str, int | None, str, str]
+"""A client: uuid, registered_at, topics as JSON, expires_at, policies by topic as JSON, class."""
+_COLUMNS = "uuid, registered_at, topics, expires_at, policies, class"
 
 
 class NewerSchema(FinStreamError):  # noqa: N818 (a fact about the file, named as one)
@@ -132,7 +135,7 @@ async def write(connection: AsyncConnection, saved: list[Row], forgotten: list[t
         await connection.execute("ROLLBACK")  # of a transaction that failed, or was cancelled, on its way
     await connection.execute("BEGIN IMMEDIATE")
     try:
-        upsert = f"INSERT OR REPLACE INTO clients ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608 (our own words)
+        upsert = f"INSERT OR REPLACE INTO clients ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608 (our own words)
         await connection.executemany(upsert, saved)
         await connection.executemany("DELETE FROM clients WHERE uuid = ?", forgotten)
         await connection.execute("COMMIT")

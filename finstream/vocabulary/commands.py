@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from finstream.vocabulary.policies import Policy
-from finstream.vocabulary.settings import LogLevel
+from finstream.vocabulary.settings import STANDARD_CLASS, LogLevel
 
 __all__ = [
     "MAX_ID_BYTES", "MAX_RATE", "MAX_REQUEST_BYTES", "MIN_RATE", "PROTOCOL", "AssetCommandAccepted", "Choices", "Goodbye", "Health",
@@ -54,8 +54,11 @@ class Choices(_Request, frozen=True, kw_only=True):
 # --- REST ---
 
 
-class Registration(_Request, frozen=True):
-    """Nothing yet: registering needs no more than asking for it."""
+class Registration(_Request, frozen=True, kw_only=True):
+    """Registering needs no more than asking for it."""
+
+    client_class: str = msgspec.field(name="class", default=STANDARD_CLASS)
+    """A class of the configuration (``client_classes``); its priority counts when memory is short."""
 
 
 class Registered(_Answer, frozen=True):
@@ -102,9 +105,11 @@ class RebootAccepted(_Answer, frozen=True):
     """Of the engine that is about to stop; the new engine's ``welcome`` tells another."""
 
 
-class Health(_Answer, frozen=True):
+class Health(_Answer, frozen=True, omit_defaults=True):
     status: str
     """``alive``, or ``ready``."""
+    memory: str | None = None
+    """Of readiness: ``normal``, ``soft`` or ``hard``: the highest mark that what waits for subscribers is above."""
 
 
 # --- the stream: requests ---

@@ -6,7 +6,8 @@ import msgspec
 
 __all__ = [
     "AssetStateChanged", "ClientConnected", "ClientDisconnected", "ClientRegistered", "ClientUnregistered", "CommandReceived",
-    "ConfigRejected", "ConfigReloaded", "Event", "IngestorStatus", "LinesRejected", "LogLevelChanged", "Receipt",
+    "ConfigRejected", "ConfigReloaded", "Event", "IngestorStatus", "LinesRejected", "LogLevelChanged",
+    "MemoryPressure", "Receipt",
 ]
 
 
@@ -114,7 +115,20 @@ class LogLevelChanged(_Event, frozen=True, kw_only=True, tag="LogLevelChanged"):
     previous: str
 
 
+class MemoryPressure(_Event, frozen=True, kw_only=True, tag="MemoryPressure"):
+    """What waits for all subscribers together crossed a mark, or somebody was let go because of it."""
+
+    level: str
+    """``normal``, ``soft`` or ``hard``: the highest mark it is above."""
+    held_bytes: int
+    """When the last mark was crossed."""
+    evicted: str | None = None
+    """The client that was let go; its receipt is in ClientDisconnected."""
+    freed_bytes: int = 0
+    """What waited for that client."""
+
+
 Event = (
     AssetStateChanged | IngestorStatus | LinesRejected | ClientRegistered | ClientUnregistered | ClientConnected
-    | ClientDisconnected | CommandReceived | ConfigReloaded | ConfigRejected | LogLevelChanged
+    | ClientDisconnected | CommandReceived | ConfigReloaded | ConfigRejected | LogLevelChanged | MemoryPressure
 )

@@ -16,7 +16,8 @@ import trio
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.trio.client import ClientConnection, connect
 
-from finstream.pump import HalfFull
+from finstream.pump import HalfFull, OutboxClosed, OutboxStatistics
+from finstream.vocabulary.errors import RequestError
 from finstream.vocabulary.events import ClientDisconnected, Receipt
 from finstream.vocabulary.problems import type_uri
 from finstream.vocabulary.reasons import CLOSINGS
@@ -343,6 +344,28 @@ async def test_who_hangs_up_during_the_handshake_leaves_nothing(open_stream: Any
         await until(lambda: not stream.server.connections and not stream.pump.statistics().outboxes)
 
 
+async def test_nobody_is_let_in_while_memory_is_short(open_stream: Any) -> None:
+    short = True
+
+    def admit() -> None:
+        if short:
+            raise RequestError("memory-pressure", "too much waits")
+
+    async with open_stream(surroundings={"admit": admit}) as stream:
+        uuid = stream.register()
+        with pytest.raises(InvalidStatus) as raised:
+            async with connect(stream.url(uuid)):
+                pass
+        response = raised.value.response
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+        assert json.loads(response.body)["type"] == type_uri("memory-pressure")
+        status, _problem = await refusal(stream.url("stranger"))
+        assert status == 404, "who is not registered need not come back"
+        short = False
+        async with connect(stream.url(uuid)) as client:
+            assert (await hear(client))["type"] == "welcome"
+
+
 # --- how connections end ---
 
 
@@ -394,6 +417,25 @@ async def test_the_newest_connection_wins(open_stream: Any) -> None:
                 assert stream.sessions.describe(uuid).state == "connected"
                 assert await ask(second, op="ping") == {"type": "pong"}
                 assert stream.demand.wanted_by("alpha") == 1
+
+
+async def test_whoever_goes_for_want_of_memory_hears_why(open_stream: Any, log_lines: list[Any]) -> None:
+    async with open_stream() as stream:
+        uuid = stream.register()
+        async with connect(stream.url(uuid)) as client:
+            await hear(client)
+            (connection,) = stream.server.connections
+            none = OutboxStatistics(
+                published=0, delivered=0, queued_messages=0, skipped=0, conflated=0, killed=0, queued_bytes=0,
+                oldest_ms=0, sent_bytes=0, last_asset=None, last_seq=None,
+            )  # fmt: skip
+            connection.told(OutboxClosed(0, "memory_pressure", 0, 40, 900, none))
+            goodbye = await expect_end(client, "memory_pressure")
+            assert "900 bytes were waiting" in goodbye["detail"]
+        told = await receipt(stream, uuid)
+        assert (told.reason, told.queued_bytes, told.oldest_ms) == ("memory_pressure", 900, 40)
+        (line,) = [line for line in log_lines if line["event"] == "client disconnected"]
+        assert line["log_level"] == "warning"
 
 
 async def test_an_unregistered_client_is_told(open_stream: Any) -> None:

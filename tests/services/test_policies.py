@@ -1,4 +1,4 @@
-"""Policies of subscriptions: what the pump is told of them, what is kept, and what comes back later."""
+"""Policies of subscriptions and classes of clients: what the pump is told of them, what is kept, and what comes back later."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import trio
 
 from finstream.pump import Pump
 from finstream.services.bus import Bus
+from finstream.services.client_classes import ClientClasses
 from finstream.services.sessions import Sessions
 from finstream.services.store import Store
 from finstream.services.topic_requests import read_policy
@@ -21,7 +22,7 @@ from finstream.vocabulary.commands import Choices
 from finstream.vocabulary.errors import RequestError
 from finstream.vocabulary.events import Receipt
 from finstream.vocabulary.policies import PLAIN, Policy
-from finstream.vocabulary.settings import Limits
+from finstream.vocabulary.settings import ClientClass, Limits
 
 SKIP = Policy(policy="skip")
 MERGE = Policy(policy="conflate", trades="conflate", max_rate=10)
@@ -33,10 +34,15 @@ class WatchedPump(Pump):
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[tuple[str, str | None, Policy]] = []
+        self.priorities: dict[int, int] = {}
 
     def subscribe(self, outbox: int, asset: int, symbol: str | None = None, policy: Policy = PLAIN) -> bool:
         self.asked.append((self.asset_name(asset), symbol, policy))
         return super().subscribe(outbox, asset, symbol, policy)
+
+    def set_priority(self, outbox: int, priority: int) -> None:
+        self.priorities[outbox] = priority
+        super().set_priority(outbox, priority)
 
     def fetch(self) -> list[tuple[str, str | None, Policy]]:
         asked, self.asked = self.asked, []
@@ -52,8 +58,12 @@ class NoDemand:
 class Life:
     """One life of an engine, as far as clients know."""
 
-    def __init__(self, sessions: Sessions, store: Store, pump: WatchedPump, pairs: Any) -> None:
+    def __init__(
+        self, sessions: Sessions, store: Store, pump: WatchedPump, pairs: Any, classes: ClientClasses, evicted: list[str]
+    ) -> None:
         self.sessions = sessions
+        self.classes = classes
+        self.evicted = evicted
         self.store = store
         self.pump = pump
         self._pairs = pairs
@@ -80,14 +90,17 @@ def engine(path: Path, bus: Bus, logger: Any, socket_pairs: Any) -> Engine:
         pump = WatchedPump()
         pump.add_asset("binance")
         store = Store(path, logger=logger, most_clients=10)
+        classes = ClientClasses({"gold": ClientClass(priority=9)})
+        evicted: list[str] = []
         sessions = Sessions(
             pump=pump, demand=NoDemand(), bus=bus, store=store, logger=logger, limits=Limits(), reconnect_window_s=60,
-            known_assets=lambda: {"binance", "late"},
+            known_assets=lambda: {"binance", "late"}, classes=classes,
+            evicted=lambda uuid, _receipt: evicted.append(uuid),
         )  # fmt: skip
         async with trio.open_nursery() as nursery:
             await nursery.start(store.run)
             await nursery.start(sessions.run)
-            yield Life(sessions, store, pump, socket_pairs)
+            yield Life(sessions, store, pump, socket_pairs, classes, evicted)
             nursery.cancel_scope.cancel()
 
     return live
@@ -198,6 +211,32 @@ async def test_a_file_from_before_there_were_policies_is_taken_over(engine: Engi
         life.sessions.subscribe("old", ["binance"], policy=SKIP)
     async with engine() as life:
         assert life.sessions.get("old").policy_names() == {"binance": SKIP}
+
+
+async def test_the_class_of_a_client_says_how_important_its_connections_are(engine: Engine) -> None:
+    async with engine() as life:
+        gold, other = life.sessions.register("gold").uuid, life.sessions.register().uuid
+        outboxes = life.connect(gold), life.connect(other)
+        assert life.pump.priorities == {outboxes[0]: 9, outboxes[1]: 5}
+        assert msgspec.to_builtins(life.sessions.describe(gold))["class"] == "gold"
+        life.classes.apply({"gold": ClientClass(priority=7), "standard": ClientClass(priority=0)})
+        life.sessions.refresh_priorities()
+        assert life.pump.priorities == {outboxes[0]: 7, outboxes[1]: 0}, "those that are connected, too"
+        with pytest.raises(RequestError, match="there is no class 'silver'"):
+            life.sessions.register("silver")
+    async with engine() as life:
+        assert life.pump.priorities == {}
+        outbox = life.connect(gold)
+        assert life.pump.priorities == {outbox: 9}, "it outlives the engine"
+
+
+async def test_only_connections_that_ended_for_want_of_memory_are_told_on(engine: Engine) -> None:
+    async with engine() as life:
+        for reason in ("slow_consumer_bytes", "memory_pressure", "client_left"):
+            uuid = life.sessions.register().uuid
+            life.sessions.disconnect(uuid, life.connect(uuid), Receipt(reason=reason, detail="", at=0))
+            assert life.evicted == ([uuid] if reason == "memory_pressure" else life.evicted[:1])
+        assert len(life.evicted) == 1
 
 
 def test_trades_are_merged_only_where_quotes_are() -> None:

@@ -146,7 +146,9 @@ async def test_the_file_is_small_and_plain_for_other_tools(running: MakeStore, p
     assert sorted(file.name for file in path.parent.iterdir()) == ["finstream.db"], "no log is left behind"
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (2,)
-        assert connection.execute("SELECT * FROM clients").fetchall() == [("a", 1, '["binance:BTC/USDT"]', 5, "{}")]
+        assert connection.execute("SELECT * FROM clients").fetchall() == [
+            ("a", 1, '["binance:BTC/USDT"]', 5, "{}", "standard"),
+        ]
     connection.close()
 
 
