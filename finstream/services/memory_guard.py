@@ -18,9 +18,9 @@ from finstream.vocabulary.settings import Limits
 
 __all__ = ["MemoryGuard"]
 
-_STEP_S = 1.0
-"""How long the pause of some assets may take to help before the next ones pause too. What waits for a reader that reads is
-gone by then."""
+_STEP_S = 1.5
+"""How long giving up outboxes, or the pause of some assets, may take to help before (the next) assets pause. The pump tells
+of a fall after a second at the earliest."""
 
 
 class MemoryGuard:
@@ -46,17 +46,18 @@ class MemoryGuard:
         self._limits = limits
         self._step_s = step_s
         self._hard = trio.Event()
+        """Set while the level is hard; another one after each time."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Guard until cancelled. What is paused then, stays so."""
         self.apply(self._limits)
         task_status.started()
         while True:
-            await self._hard.wait()
-            if self.level == "hard":  # it may have come and gone meanwhile
-                if held := self._holding.hold_lowest():
-                    self._logger.warning("assets pause: too much waits in memory", assets=held)
-                await trio.sleep(self._step_s)
+            hard = self._hard
+            await hard.wait()
+            await trio.sleep(self._step_s)
+            if self._hard is hard and (held := self._holding.hold_lowest()):
+                self._logger.warning("assets pause: too much waits in memory", assets=held)
 
     def apply(self, limits: Limits) -> None:
         """Take other marks; they hold at once."""
