@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
 MIB = 1 << 20
 STEADY = """
@@ -33,7 +34,7 @@ def register(engine: Any, client_class: str) -> str:
 
 
 def stall(engine: Any, uuid: str) -> socket.socket:
-    """A client that shakes hands and never reads on."""
+    """A client that shakes hands and never reads on. It is connected when this returns."""
     host, port = engine.ready["stream"].removeprefix("ws://").split(":")
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -43,6 +44,8 @@ def stall(engine: Any, uuid: str) -> socket.socket:
         f"GET /v1/stream?client={uuid} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
     )
+    client.settimeout(10)
+    assert client.recv(12) == b"HTTP/1.1 101"
     return client
 
 
@@ -85,6 +88,44 @@ def test_the_least_important_go_first_with_a_receipt(guarded: Any, tools: Any) -
         assert {line["memory"] for line in engine.log("memory mark crossed")} >= {"soft", "normal"}
         assert engine.client(gold)["state"] == "connected"
         assert engine.client(reader)["statistics"]["killed"] == 0
+
+
+def test_above_the_hard_mark_nobody_new_comes_in_and_assets_pause_until_it_is_over(guarded: Any, tools: Any) -> None:
+    """Nothing can be evicted: what waits are the beginnings of lines, until their ingestors pause."""
+    partial = Path(guarded.directory) / "partial.sh"
+    partial.write_text("head -c 60000 /dev/zero | tr '\\0' x; exec sleep 600\n")
+    names = [f"partial{n}" for n in range(30)]
+    for name in names:
+        command = {"command": ["sh", str(partial)], "origin": "synthetic", "start": "always", "priority": 1}
+        guarded.config["assets"][name] = command
+    guarded.config["limits"] |= {"memory_soft_bytes": MIB, "memory_hard_bytes": MIB}
+    engine = guarded.start()
+    uuid, other = register(engine, "lead"), register(engine, "gold")
+    with stall(engine, uuid):
+        tools.until(lambda: engine.public("GET", "/health/readiness").json()["memory"] == "hard", within_s=40)
+        refused = engine.public("POST", "/v1/clients")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+        assert refused.json()["type"] == "urn:finstream:problem:memory-pressure"
+        with pytest.raises(InvalidStatus) as not_let_in:
+            engine.connect(other)
+        assert not_let_in.value.response.status_code == 503
+        assert tools.until(lambda: engine.client(uuid).get("last_receipt"))["reason"] == "memory_pressure"
+        paused = tools.until(lambda: engine.log("assets pause: too much waits in memory"))[0]
+        assert paused["assets"] == names, "steady is more important"
+        told = tools.until(lambda: engine.log("assets go on: memory is there again"))[0]
+        assert told["assets"] == names
+        # They begin anew, and so may all of it: what happened is in the log.
+        states = tools.until(lambda: states_of(engine, names[0], "MemoryRelieved"))
+        assert states[-3:] == [("stopping", "MemoryPressure"), ("paused", "MemoryPressure"), ("idle", "MemoryRelieved")]
+        assert not states_of(engine, "steady", "MemoryPressure")
+
+
+def states_of(engine: Any, asset: str, up_to: str) -> list[tuple[str, str]]:
+    """Its states with their reasons, up to the first one for that reason; none if there is no such."""
+    changes = [line for line in engine.log("child changed state") if line.get("asset") == asset]
+    states = [(line["state"], line["reason"]) for line in changes]
+    last = next((n for n, (_state, reason) in enumerate(states) if reason == up_to), -1)
+    return states[: last + 1]
 
 
 def test_what_waits_for_a_sink_counts_too(guarded: Any, tools: Any) -> None:
