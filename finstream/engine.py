@@ -131,7 +131,12 @@ class Engine:
         self._pump = Pump(simulated=settings.mode == "simulation", line_bytes=settings.limits.line_bytes)
         self._pump.on_line(self._hear)
         self._supervisor = Supervisor(
-            pump=self._pump, bus=self._bus, logger=get_logger("assman"), epoch=self._epoch, mode=settings.mode
+            pump=self._pump,
+            bus=self._bus,
+            logger=get_logger("assman"),
+            epoch=self._epoch,
+            mode=settings.mode,
+            evicted=lambda sink, freed_bytes: self._memory.evicted(sink, freed_bytes),
         )
         self._dead_letters = DeadLetters(
             settings.dead_letters, pump=self._pump, bus=self._bus, logger=get_logger("deadletters")

@@ -44,6 +44,7 @@ class Sink:
         demand: Demand,
         limits: Limits,
         guard: Guard,
+        evicted: Callable[[str, int], None],
         logger: Logger,
         jitter: Callable[[], float],
         wall_us: Callable[[], int],
@@ -54,6 +55,7 @@ class Sink:
         self._pump = pump
         self._demand = demand
         self._limits = limits
+        self._evicted = evicted
         self._log = logger
         self.runner = Runner(self, spec, settings, guard=guard, logger=logger, jitter=jitter, wall_us=wall_us)
 
@@ -70,7 +72,9 @@ class Sink:
         return True
 
     def open_wires(self, spec: ChildSpec) -> SinkWires:
-        self._wires = SinkWires(self._pump, self._demand, self._limits, spec, self._settings.priority, self._log)
+        self._wires = SinkWires(
+            self._pump, self._demand, self._limits, spec, self._settings.priority, self._evicted, self._log
+        )
         return self._wires
 
     def changed(self, previous: State) -> None:
@@ -81,13 +85,22 @@ class SinkWires:
     """Standard input from the pump, by a socket; standard output and standard error to the log."""
 
     def __init__(
-        self, pump: Pump, demand: Demand, limits: Limits, spec: ChildSpec, priority: int, logger: Logger
+        self,
+        pump: Pump,
+        demand: Demand,
+        limits: Limits,
+        spec: ChildSpec,
+        priority: int,
+        evicted: Callable[[str, int], None],
+        logger: Logger,
     ) -> None:
         self._pump = pump
         self._demand = demand
         self._limits = limits
         self._topics = spec.topics
         self._priority = priority
+        self._name = spec.name
+        self._evicted = evicted
         self._log = logger
         self._stop: Callable[[str], None] = lambda _reason: None
         self._outbox: int | None = None
@@ -135,6 +148,8 @@ class SinkWires:
             delivered=final.delivered, killed=final.killed, last_seq=final.last_seq,
             last_asset=None if final.last_asset is None else self._pump.asset_name(final.last_asset),
         )
+        if closed.reason == "memory_pressure":
+            self._evicted(self._name, closed.queued_bytes)
         if slow:
             self._stop("SlowSink")
         self._lost.set()

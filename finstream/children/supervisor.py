@@ -44,7 +44,8 @@ class Supervisor:
 
     ``epoch`` names this engine run; no other engine on the machine may have the same. ``jitter`` gives numbers from 0
     up to 1 for the back-off, ``wall_us`` the time in microseconds since the epoch. ``orphan_grace_s`` is what the
-    guardian gives orphans between SIGTERM and SIGKILL.
+    guardian gives orphans between SIGTERM and SIGKILL. ``evicted(sink, freed_bytes)`` is told of each sink that was cut
+    off because memory was short.
 
     The bus and the pump are used, never closed; both must outlive :meth:`run`.
     """
@@ -57,6 +58,7 @@ class Supervisor:
         logger: Logger,
         epoch: str,
         mode: str,
+        evicted: Callable[[str, int], None] = lambda _sink, _freed_bytes: None,
         jitter: Callable[[], float] = random.random,
         wall_us: Callable[[], int] = _wall_us,
         orphan_grace_s: float = 5.0,
@@ -70,6 +72,7 @@ class Supervisor:
         self._log = logger
         self._engine = EngineWords(epoch, mode, "")
         self._limits = Limits()
+        self._evicted = evicted
         self._jitter = jitter
         self._wall_us = wall_us
         self._guard = Guard(epoch=epoch, logger=logger, grace_s=orphan_grace_s)
@@ -150,7 +153,7 @@ class Supervisor:
     def _new_sink(self, spec: ChildSpec, settings: SinkSettings) -> Sink:
         return Sink(
             spec, settings, pump=self._pump, demand=self.demand, limits=self._limits, guard=self._guard,
-            logger=self._log.bind(sink=spec.name), jitter=self._jitter, wall_us=self._wall_us,
+            evicted=self._evicted, logger=self._log.bind(sink=spec.name), jitter=self._jitter, wall_us=self._wall_us,
         )
 
     def _keep(self, child: _Child) -> _Child:

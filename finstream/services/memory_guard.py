@@ -13,7 +13,7 @@ from finstream.pump import MemoryMark, Pump
 from finstream.services.logs import Logger
 from finstream.services.ports import Holding, Publisher
 from finstream.vocabulary.errors import RequestError
-from finstream.vocabulary.events import MemoryPressure, Receipt
+from finstream.vocabulary.events import MemoryPressure
 from finstream.vocabulary.settings import Limits
 
 __all__ = ["MemoryGuard"]
@@ -76,12 +76,10 @@ class MemoryGuard:
                 "memory-pressure", f"more than {most} bytes wait for subscribers (limits.memory_hard_bytes); come back later"
             )
 
-    def evicted(self, client: str, receipt: Receipt) -> None:
-        """A client was let go because memory was short."""
+    def evicted(self, name: str, freed_bytes: int) -> None:
+        """A client or a sink was let go because memory was short."""
         self._bus.publish(
-            MemoryPressure(
-                level=self.level, held_bytes=self._held_bytes, evicted=client, freed_bytes=receipt.queued_bytes
-            )
+            MemoryPressure(level=self.level, held_bytes=self._held_bytes, evicted=name, freed_bytes=freed_bytes)
         )
 
     def _crossed(self, mark: MemoryMark) -> None:

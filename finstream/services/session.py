@@ -8,8 +8,8 @@ from typing import Literal
 import msgspec
 
 from finstream.pump import OutboxStatistics
+from finstream.services.connection import Connection
 from finstream.services.store import ClientRecord
-from finstream.services.subscriptions import Connection
 from finstream.vocabulary.events import Receipt
 from finstream.vocabulary.policies import PLAIN, Policy
 from finstream.vocabulary.settings import STANDARD_CLASS

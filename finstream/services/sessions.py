@@ -25,12 +25,13 @@ import trio
 
 from finstream.pump import Pump
 from finstream.services.client_classes import ClientClasses
+from finstream.services.connection import Connection
 from finstream.services.logs import Logger
 from finstream.services.ports import Clock, Demand, Publisher, wall_clock_us
 from finstream.services.registry import Registry
 from finstream.services.session import ClientView, Session
 from finstream.services.store import Store
-from finstream.services.subscriptions import Connection, Subscriptions
+from finstream.services.subscriptions import Subscriptions
 from finstream.services.topic_requests import read_topics, require_at_most, require_known
 from finstream.vocabulary.errors import RequestError
 from finstream.vocabulary.events import ClientConnected, ClientDisconnected, Receipt
@@ -52,7 +53,7 @@ def _say_nothing(*_topics: list[Topic]) -> None:
 class Sessions:
     """Use it from the Trio thread only. Nothing but :meth:`run` blocks or is a checkpoint.
 
-    ``evicted(uuid, receipt)`` is told of each connection that ended because memory was short.
+    ``evicted(uuid, freed_bytes)`` is told of each connection that ended because memory was short.
 
     Every method that takes a UUID raises ``RequestError("unknown-client")`` if there is no such client, but for
     :meth:`disconnect`.
@@ -70,7 +71,7 @@ class Sessions:
         reconnect_window_s: float,
         known_assets: Callable[[], Collection[str]],
         classes: ClientClasses | None = None,
-        evicted: Callable[[str, Receipt], None] = lambda _client, _receipt: None,
+        evicted: Callable[[str, int], None] = lambda _client, _freed_bytes: None,
         clock: Clock = wall_clock_us,
     ) -> None:
         self._registry = Registry(
@@ -166,7 +167,7 @@ class Sessions:
         log("client disconnected", client=uuid, **told)
         self._bus.publish(ClientDisconnected(client=uuid, receipt=receipt))
         if receipt.reason == "memory_pressure":
-            self._evicted(uuid, receipt)
+            self._evicted(uuid, receipt.queued_bytes)
 
     def refresh_priorities(self) -> None:
         """The classes' priorities have changed: tell the pump of every connection's."""
@@ -206,7 +207,7 @@ class Sessions:
         added = self._new(session, asked)
         require_at_most(self._most_topics, len(session.topics) + len(added), field)
         announce(added)
-        self._change(session, asked, policy)
+        self._take(session, asked, policy)
         return added
 
     def unsubscribe(self, uuid: str, topics: list[str], *, field: str = "$.topics") -> list[Topic]:
@@ -219,7 +220,7 @@ class Sessions:
         """
         session = self.get(uuid)
         removed = [topic for topic in read_topics(topics, field) if topic in session.topics]
-        self._remove(session, removed)
+        self._drop(session, removed)
         return removed
 
     def replace(
@@ -241,9 +242,9 @@ class Sessions:
         added = self._new(session, asked)
         require_at_most(self._most_topics, len(asked), field)
         removed = [topic for topic in session.topics if topic not in asked]
-        self._remove(session, removed)
+        self._drop(session, removed)
         announce(added, removed)
-        self._change(session, asked, policy)
+        self._take(session, asked, policy)
         return added, removed
 
     def refresh_assets(self) -> None:
@@ -258,22 +259,12 @@ class Sessions:
         require_known(new, self._known_assets())
         return list(new)
 
-    def _change(self, session: Session, asked: Iterable[Topic], policy: Policy) -> None:
-        added = {topic: policy for topic in asked if topic not in session.topics}
-        changed = {topic: policy for topic in asked if topic in session.topics and session.policy(topic) != policy}
-        for topic in [*added, *changed]:
-            session.take(topic, policy)
-        if connection := session.connection:
-            self._subscriptions.change(connection, changed)
-            self._subscriptions.add(connection, added)
-        if added or changed:
+    def _take(self, session: Session, asked: Iterable[Topic], policy: Policy) -> None:
+        if self._subscriptions.take(session, asked, policy):
             self._registry.keep(session)
 
-    def _remove(self, session: Session, removed: list[Topic]) -> None:
-        for topic in removed:
-            session.drop(topic)
-        if connection := session.connection:
-            self._subscriptions.remove(connection, removed)
+    def _drop(self, session: Session, removed: list[Topic]) -> None:
+        self._subscriptions.drop(session, removed)
         if removed:
             self._registry.keep(session)
 

@@ -123,9 +123,9 @@ class MemoryPressure(_Event, frozen=True, kw_only=True, tag="MemoryPressure"):
     held_bytes: int
     """When the last mark was crossed."""
     evicted: str | None = None
-    """The client that was let go; its receipt is in ClientDisconnected."""
+    """The client that was let go, whose receipt is in ClientDisconnected; or the sink, whose is in the log."""
     freed_bytes: int = 0
-    """What waited for that client."""
+    """What waited for it."""
 
 
 Event = (

@@ -116,7 +116,8 @@ def test_above_the_hard_mark_nobody_new_comes_in_and_assets_pause_until_it_is_ov
         assert told["assets"] == names
         # They begin anew, and so may all of it: what happened is in the log.
         states = tools.until(lambda: states_of(engine, names[0], "MemoryRelieved"))
-        assert states[-3:] == [("stopping", "MemoryPressure"), ("paused", "MemoryPressure"), ("idle", "MemoryRelieved")]
+        assert ("stopping", "MemoryPressure") in states
+        assert states[-1] == ("idle", "MemoryRelieved")
         assert not states_of(engine, "steady", "MemoryPressure")
 
 

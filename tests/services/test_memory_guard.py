@@ -14,7 +14,7 @@ from finstream.services.bus import Bus
 from finstream.services.client_classes import ClientClasses
 from finstream.services.memory_guard import MemoryGuard
 from finstream.vocabulary.errors import RequestError
-from finstream.vocabulary.events import Event, MemoryPressure, Receipt
+from finstream.vocabulary.events import Event, MemoryPressure
 from finstream.vocabulary.settings import ClientClass, Limits
 
 LIMITS = Limits(memory_soft_bytes=2_000_000, memory_hard_bytes=3_000_000)
@@ -136,7 +136,7 @@ async def test_a_mark_that_is_left_in_time_pauses_nothing(
 async def test_whoever_is_let_go_is_told_of(world: World, events: Callable[[], list[Event]]) -> None:
     world.pump.cross("soft")
     events()
-    world.guard.evicted("some-uuid", Receipt(reason="memory_pressure", detail="", at=0, queued_bytes=77))
+    world.guard.evicted("some-uuid", 77)
     assert events() == [MemoryPressure(level="soft", held_bytes=4_000_000, evicted="some-uuid", freed_bytes=77)]
 
 

@@ -95,7 +95,7 @@ def engine(path: Path, bus: Bus, logger: Any, socket_pairs: Any) -> Engine:
         sessions = Sessions(
             pump=pump, demand=NoDemand(), bus=bus, store=store, logger=logger, limits=Limits(), reconnect_window_s=60,
             known_assets=lambda: {"binance", "late"}, classes=classes,
-            evicted=lambda uuid, _receipt: evicted.append(uuid),
+            evicted=lambda uuid, freed_bytes: evicted.append(f"{uuid} {freed_bytes}"),
         )  # fmt: skip
         async with trio.open_nursery() as nursery:
             await nursery.start(store.run)
@@ -234,9 +234,11 @@ async def test_only_connections_that_ended_for_want_of_memory_are_told_on(engine
     async with engine() as life:
         for reason in ("slow_consumer_bytes", "memory_pressure", "client_left"):
             uuid = life.sessions.register().uuid
-            life.sessions.disconnect(uuid, life.connect(uuid), Receipt(reason=reason, detail="", at=0))
-            assert life.evicted == ([uuid] if reason == "memory_pressure" else life.evicted[:1])
-        assert len(life.evicted) == 1
+            receipt = Receipt(reason=reason, detail="", at=0, queued_bytes=77)
+            life.sessions.disconnect(uuid, life.connect(uuid), receipt)
+            if reason == "memory_pressure":
+                expected = [f"{uuid} 77"]
+        assert life.evicted == expected
 
 
 def test_trades_are_merged_only_where_quotes_are() -> None:
