@@ -4,7 +4,7 @@ The nursery tree, from the outside in. Whoever uses something lives inside it, s
 
     services      signals, store, dead letters, sessions    end last, flush what waits
       pump        the data plane's thread                   ends once nothing reaches it any more
-        children  ingestors and sinks                       climb their stop ladders once nobody listens
+        children  ingestors and sinks, memory guard         climb their stop ladders once nobody listens
           front   public, admin, stream                     stops accepting, says goodbye, drains
             configuration watch
 
@@ -35,11 +35,13 @@ from finstream.pump import LineRejected, Pump, StatusLine
 from finstream.servers.admin import admin_token
 from finstream.servers.front import Front, Listeners
 from finstream.services.bus import Bus
+from finstream.services.client_classes import ClientClasses
 from finstream.services.config import load
 from finstream.services.config_plan import Plan
 from finstream.services.config_watch import ConfigWatch
 from finstream.services.dead_letters import DeadLetters
 from finstream.services.logs import Logger, Logs, get_logger, start_logging
+from finstream.services.memory_guard import MemoryGuard
 from finstream.services.sessions import Sessions
 from finstream.services.store import Store
 from finstream.vocabulary.errors import ConfigError, RequestError
@@ -129,12 +131,21 @@ class Engine:
         self._pump = Pump(simulated=settings.mode == "simulation", line_bytes=settings.limits.line_bytes)
         self._pump.on_line(self._hear)
         self._supervisor = Supervisor(
-            pump=self._pump, bus=self._bus, logger=get_logger("assman"), epoch=self._epoch, mode=settings.mode
+            pump=self._pump,
+            bus=self._bus,
+            logger=get_logger("assman"),
+            epoch=self._epoch,
+            mode=settings.mode,
+            evicted=lambda sink, freed_bytes: self._memory.evicted(sink, freed_bytes),
         )
         self._dead_letters = DeadLetters(
             settings.dead_letters, pump=self._pump, bus=self._bus, logger=get_logger("deadletters")
         )
         limits = settings.limits
+        self._memory = MemoryGuard(
+            pump=self._pump, holding=self._supervisor.holding, bus=self._bus, logger=get_logger("memory"), limits=limits
+        )
+        self._classes = ClientClasses(settings.client_classes)
         self._store = Store(Path(settings.state.path), logger=get_logger("db"), most_clients=limits.clients)
         self._sessions = Sessions(
             pump=self._pump,
@@ -145,6 +156,8 @@ class Engine:
             limits=limits,
             reconnect_window_s=settings.state.reconnect_window_s,
             known_assets=lambda: self._assets,
+            classes=self._classes,
+            evicted=self._memory.evicted,
         )
         self._config = ConfigWatch(path, settings, bus=self._bus, logger=get_logger("confman"), apply=self._apply)
         self._front = Front(
@@ -153,6 +166,7 @@ class Engine:
             pump=self._pump,
             sessions=self._sessions,
             supervisor=self._supervisor,
+            memory=self._memory,
             config=self._config,
             logs=logs,
             bus=self._bus,
@@ -174,6 +188,7 @@ class Engine:
                 await pumping.start(self._pump.run)
                 async with trio.open_nursery() as children:
                     await children.start(self._supervisor.run, self._settings)
+                    await children.start(self._memory.run)
                     await self._serve(ready)
                     children.cancel_scope.cancel(reason="EngineStopping")
                 self._pump.stop()
@@ -202,6 +217,9 @@ class Engine:
         if settings.logs.level != self._logs.level and "logs.level" in plan.hot:
             previous = self._logs.set_level(settings.logs.level)
             self._bus.publish(LogLevelChanged(level=settings.logs.level, previous=previous))
+        self._classes.apply(settings.client_classes)
+        self._sessions.refresh_priorities()
+        self._memory.apply(settings.limits)
         await self._supervisor.apply(settings)
         self._sessions.refresh_assets()
 

@@ -34,6 +34,8 @@ _READY_TIMEOUT_S = 20.0
 _OUTBOX_BYTES = 64 << 20
 """More than the default of 1 MiB, of which a single subscriber at millions of ticks/s would use up all in 2 ms: one
 turn of the kernel's scheduler while the client waits for its core. The bound on age stays."""
+_MARKS_BYTES = 64 << 30
+"""Of the memory guard: a thousand such outboxes may hold more than its defaults allow."""
 
 
 class _Ready(msgspec.Struct):
@@ -86,7 +88,10 @@ class _Engine:
 class FinStream(ArenaSystem, SymbolSystem, OnDemandSystem, ControlledSystem):
     name = "finstream"
     work = "typed"
-    note = f"outbox_bytes {_OUTBOX_BYTES >> 20} MiB instead of 1; mode simulation, so every message says so"
+    note = (
+        f"outbox_bytes {_OUTBOX_BYTES >> 20} MiB instead of 1, and memory marks to match; "
+        "mode simulation, so every message says so"
+    )
 
     def missing(self) -> str | None:
         return None if self._command() else "the finstream command is not installed: pip install -e ."
@@ -139,7 +144,7 @@ class FinStream(ArenaSystem, SymbolSystem, OnDemandSystem, ControlledSystem):
             "listen": {"public": "127.0.0.1:0", "stream": "127.0.0.1:0", "admin": "127.0.0.1:0"},
             "state": {"path": str(directory / "state.db")},
             "dead_letters": {"path": str(directory / "dead-letters.jsonl")},
-            "limits": {"outbox_bytes": _OUTBOX_BYTES},
+            "limits": {"outbox_bytes": _OUTBOX_BYTES, "memory_soft_bytes": _MARKS_BYTES, "memory_hard_bytes": _MARKS_BYTES},
             "logs": {"level": "warning"},
             "assets": {
                 "bench": {

@@ -87,8 +87,13 @@ class Asset:
             since_us=runner.life.since_us,
             next_attempt_us=runner.next_attempt_us,
             last_exit_code=runner.last_exit_code,
+            priority=self.priority,
             command=self._settings.command,
         )
+
+    @property
+    def priority(self) -> int:
+        return self._settings.priority
 
     def message(self) -> bytes:
         """Its present state, as subscribers are told."""

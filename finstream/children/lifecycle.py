@@ -36,7 +36,7 @@ STATES: dict[State, str] = {
     "running": "its process runs",
     "stopping": "its process has been asked to leave",
     "backoff": "it failed and is started again at next_attempt_us",
-    "paused": "an operator paused it; only an operator starts it again",
+    "paused": "an operator paused it, and only an operator starts it again; or memory is short (MemoryPressure)",
     "done": "it finished; it is started again when somebody newly wants it",
     "misconfigured": "it cannot work as configured; started again by a change of its configuration or by an operator",
     "tripped": "it failed too often in a row; one attempt is made at next_attempt_us",
@@ -48,7 +48,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     "running": frozenset({"stopping", "done", "misconfigured", "backoff", "tripped"}),
     "stopping": frozenset({"idle", "starting", "paused", "backoff", "tripped"}),
     "backoff": frozenset({"starting", "idle", "paused"}),
-    "paused": frozenset({"starting", "idle"}),
+    "paused": frozenset({"starting", "idle", "paused"}),  # the last when an operator pauses what paused for memory
     "done": frozenset({"starting", "idle", "paused"}),
     "misconfigured": frozenset({"starting", "idle", "paused"}),
     "tripped": frozenset({"starting", "idle", "paused"}),
@@ -72,6 +72,7 @@ REASONS: dict[str, str] = {
     "CannotStart": "its command cannot be executed",
     "StartFailed": "the system could not start a process just now",
     "Crashed": "it ended by itself, with another exit code than 0 or 78, or by a signal",
+    "MemoryRelieved": "it had paused because memory was short",
     "CrashLoop": "it failed circuit_failures times within circuit_window_s, or on the one attempt after that",
     **STOPS,
 }

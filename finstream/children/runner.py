@@ -81,7 +81,8 @@ class Runner:
           RequestError: ``wrong-state``.
         """
         state = self.life.state
-        if state not in COMMANDS[command]:
+        takes_over = command == "pause" and state == "paused" and self.life.reason == "MemoryPressure"
+        if state not in COMMANDS[command] and not takes_over:
             possible = ", ".join(sorted(COMMANDS[command]))
             raise RequestError("wrong-state", f"{self.spec.name} is {state}; {command} is possible in {possible}")
         if command == "pause":
@@ -122,6 +123,17 @@ class Runner:
             self._serving.cancel(reason=reason)
         elif self.life.state == "stopping" and reason == "Paused":
             self._stop_reason = reason
+
+    def relieve(self) -> bool:
+        """There is memory again. Returns whether it was stopped for want of it; then it starts again if it is wanted."""
+        if self.life.state == "stopping" and self._stop_reason == "MemoryPressure":
+            self._stop_reason = "MemoryRelieved"
+        elif self.life.state == "paused" and self.life.reason == "MemoryPressure":
+            self.life.enter("idle", "MemoryRelieved")
+            self._news.unpark_all()
+        else:
+            return False
+        return True
 
     # --- the task --------------------------------------------------------------------------------------------------
 
@@ -225,7 +237,8 @@ class Runner:
 
     def _stopped(self, reason: str) -> None:
         again = reason == "RestartRequested" or (reason == "ConfigChanged" and self._role.is_wanted())
-        self.life.enter("paused" if reason == "Paused" else "starting" if again else "idle", reason)
+        pause = reason in {"Paused", "MemoryPressure"}
+        self.life.enter("paused" if pause else "starting" if again else "idle", reason)
 
     def _failed(self, reason: str, detail: str, ran_s: float) -> None:
         now = trio.current_time()

@@ -44,19 +44,26 @@ class Sink:
         demand: Demand,
         limits: Limits,
         guard: Guard,
+        evicted: Callable[[str, int], None],
         logger: Logger,
         jitter: Callable[[], float],
         wall_us: Callable[[], int],
     ) -> None:
         self.name = spec.name
+        self._settings = settings
+        self._wires: SinkWires | None = None
         self._pump = pump
         self._demand = demand
         self._limits = limits
+        self._evicted = evicted
         self._log = logger
         self.runner = Runner(self, spec, settings, guard=guard, logger=logger, jitter=jitter, wall_us=wall_us)
 
     def reconfigure(self, spec: ChildSpec, settings: SinkSettings) -> None:
         """Take new settings; the process is replaced only if it needs to be."""
+        self._settings = settings
+        if self._wires is not None:
+            self._wires.set_priority(settings.priority)
         self.runner.reconfigure(spec, settings)
 
     # --- as its runner sees it (roles.Role) ------------------------------------------------------------------------
@@ -65,7 +72,10 @@ class Sink:
         return True
 
     def open_wires(self, spec: ChildSpec) -> SinkWires:
-        return SinkWires(self._pump, self._demand, self._limits, spec, self._log)
+        self._wires = SinkWires(
+            self._pump, self._demand, self._limits, spec, self._settings.priority, self._evicted, self._log
+        )
+        return self._wires
 
     def changed(self, previous: State) -> None:
         pass  # the runner has logged it; subscribers are told of assets only
@@ -74,11 +84,23 @@ class Sink:
 class SinkWires:
     """Standard input from the pump, by a socket; standard output and standard error to the log."""
 
-    def __init__(self, pump: Pump, demand: Demand, limits: Limits, spec: ChildSpec, logger: Logger) -> None:
+    def __init__(
+        self,
+        pump: Pump,
+        demand: Demand,
+        limits: Limits,
+        spec: ChildSpec,
+        priority: int,
+        evicted: Callable[[str, int], None],
+        logger: Logger,
+    ) -> None:
         self._pump = pump
         self._demand = demand
         self._limits = limits
         self._topics = spec.topics
+        self._priority = priority
+        self._name = spec.name
+        self._evicted = evicted
         self._log = logger
         self._stop: Callable[[str], None] = lambda _reason: None
         self._outbox: int | None = None
@@ -101,6 +123,7 @@ class SinkWires:
             self._socket.fileno(), self._told, framing=Framing.LINES,
             max_bytes=limits.outbox_bytes, max_age_ms=limits.outbox_age_ms,
         )
+        self._pump.set_priority(self._outbox, self._priority)
         for topic in self._topics:
             if (asset := self._pump.asset_handle(topic.asset)) is None:
                 self._log.warning("the sink's topic names an asset that does not exist", topic=str(topic))
@@ -109,13 +132,15 @@ class SinkWires:
         for name in sorted({topic.asset for topic in self._topics}):
             self._demand.want(name)
 
-    def _told(self, event: OutboxClosed | HalfFull) -> None:
-        if isinstance(event, OutboxClosed):
-            self._cut_off(event)
-        else:
-            self._log.warning("the sink is falling behind", oldest_ms=event.oldest_ms, queued_bytes=event.queued_bytes)
+    def set_priority(self, priority: int) -> None:
+        self._priority = priority
+        if self._outbox is not None:
+            self._pump.set_priority(self._outbox, priority)
 
-    def _cut_off(self, closed: OutboxClosed) -> None:
+    def _told(self, closed: OutboxClosed | HalfFull) -> None:
+        if isinstance(closed, HalfFull):
+            self._log.warning("the sink is slow", queued_bytes=closed.queued_bytes, oldest_ms=closed.oldest_ms)
+            return
         final = closed.statistics
         slow = closed.reason != "connection_lost"
         (self._log.warning if slow else self._log.info)(
@@ -123,6 +148,8 @@ class SinkWires:
             delivered=final.delivered, killed=final.killed, last_seq=final.last_seq,
             last_asset=None if final.last_asset is None else self._pump.asset_name(final.last_asset),
         )
+        if closed.reason == "memory_pressure":
+            self._evicted(self._name, closed.queued_bytes)
         if slow:
             self._stop("SlowSink")
         self._lost.set()

@@ -1,7 +1,7 @@
 """What it takes to start one child: plain data.
 
 Two equal specs need no new process. That is how a reload finds what it may leave alone, so what can change under a
-running process (``linger_s``, ``stop_grace_s``, ``restart``, ``start``, ``kind``, ``quality``) is not in here.
+running process (:data:`finstream.vocabulary.settings.LIVE_KEYS`) is not in here.
 """
 
 from __future__ import annotations

@@ -30,5 +30,7 @@ class AssetStatus(msgspec.Struct, frozen=True, kw_only=True):
     """When it will be started again, in backoff and tripped."""
     last_exit_code: int | None
     """Of its last process; negative: the signal that ended it."""
+    priority: int
+    """0 to 9; when memory is short, lower pauses first."""
     command: list[str]
     """As configured."""

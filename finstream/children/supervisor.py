@@ -12,6 +12,7 @@ import trio
 from finstream.children.asset import Asset
 from finstream.children.demand import Demand
 from finstream.children.guard import Guard
+from finstream.children.holding import Holding
 from finstream.children.ports import Bus, Logger
 from finstream.children.sink import Sink
 from finstream.children.spec import ChildSpec, EngineWords, asset_specs, sink_specs
@@ -43,7 +44,8 @@ class Supervisor:
 
     ``epoch`` names this engine run; no other engine on the machine may have the same. ``jitter`` gives numbers from 0
     up to 1 for the back-off, ``wall_us`` the time in microseconds since the epoch. ``orphan_grace_s`` is what the
-    guardian gives orphans between SIGTERM and SIGKILL.
+    guardian gives orphans between SIGTERM and SIGKILL. ``evicted(sink, freed_bytes)`` is told of each sink that was cut
+    off because memory was short.
 
     The bus and the pump are used, never closed; both must outlive :meth:`run`.
     """
@@ -56,17 +58,21 @@ class Supervisor:
         logger: Logger,
         epoch: str,
         mode: str,
+        evicted: Callable[[str, int], None] = lambda _sink, _freed_bytes: None,
         jitter: Callable[[], float] = random.random,
         wall_us: Callable[[], int] = _wall_us,
         orphan_grace_s: float = 5.0,
     ) -> None:
         self.demand = Demand(self._demand_changed)
         """Who wants which asset: :meth:`~finstream.children.demand.Demand.want` and ``unwant``."""
+        self.holding = Holding(lambda: self._assets.values())
+        """Pauses assets while memory is short."""
         self._pump = pump
         self._bus = bus
         self._log = logger
         self._engine = EngineWords(epoch, mode, "")
         self._limits = Limits()
+        self._evicted = evicted
         self._jitter = jitter
         self._wall_us = wall_us
         self._guard = Guard(epoch=epoch, logger=logger, grace_s=orphan_grace_s)
@@ -108,9 +114,9 @@ class Supervisor:
         """Start, stop and restart what changed; leave the rest untouched.
 
         A child whose :class:`~finstream.children.spec.ChildSpec` is equal keeps its process; its other settings
-        (``linger_s``, ``stop_grace_s``, ``restart``, ``start``, ``kind``, ``quality``) take effect at once. All is set
-        going before the first checkpoint, so a cancelled call is not half done. Returns then: nothing waits for a child
-        that takes its time to leave but a successor of the same name.
+        (those of ``LIVE_KEYS``) take effect at once. All is set going before the first checkpoint, so a cancelled call is
+        not half done. Returns then: nothing waits for a child that takes its time to leave but a successor of the same
+        name.
         """
         if self._nursery is None:
             raise RuntimeError("the supervisor does not run")
@@ -147,7 +153,7 @@ class Supervisor:
     def _new_sink(self, spec: ChildSpec, settings: SinkSettings) -> Sink:
         return Sink(
             spec, settings, pump=self._pump, demand=self.demand, limits=self._limits, guard=self._guard,
-            logger=self._log.bind(sink=spec.name), jitter=self._jitter, wall_us=self._wall_us,
+            evicted=self._evicted, logger=self._log.bind(sink=spec.name), jitter=self._jitter, wall_us=self._wall_us,
         )
 
     def _keep(self, child: _Child) -> _Child:

@@ -22,6 +22,7 @@ from trio_websocket import (
 
 from finstream.cli.addresses import Addresses
 from finstream.cli.failures import Refused, Unreachable, read_problem
+from finstream.vocabulary.policies import PLAIN, Policy
 
 __all__ = ["TOKEN_VARIABLE", "Rest", "ask", "open_stream"]
 
@@ -87,10 +88,10 @@ class Rest:
     async def unregister(self, uuid: str) -> None:
         await self.call("public", "DELETE", f"/v1/clients/{quote(uuid, safe='')}")
 
-    async def add_topics(self, uuid: str, topics: Iterable[str]) -> None:
+    async def add_topics(self, uuid: str, topics: Iterable[str], policy: Policy = PLAIN) -> None:
         """Subscribe to more topics: all of them, or none when one is wrong."""
         path = f"/v1/clients/{quote(uuid, safe='')}/subscriptions"
-        await self.call("public", "POST", path, body={"topics": list(topics)})
+        await self.call("public", "POST", path, body={"topics": list(topics), **msgspec.to_builtins(policy)})
 
 
 def ask(

@@ -38,6 +38,12 @@ class Message(msgspec.Struct, frozen=True):
     code: str | None = None
     reconnect: bool | None = None
     reconnect_in_ms: int | None = None
+    topic: str | None = None
+    first_seq: int | None = None
+    last_seq: int | None = None
+    count: int | None = None
+    conflated: int | None = None
+    """How many older messages this one took the place of."""
 
     @property
     def lag_us(self) -> int | None:
@@ -78,4 +84,6 @@ def message_line(message: Message, *, colour: bool = False) -> str:
         parts.append(style(f"{message.bid_price or '–':>12} / {message.ask_price or '–':<12}"))
     if message.lag_us is not None:
         parts.append(style(f"lag {microseconds(message.lag_us):>7}", dim=True))
+    if message.conflated:
+        parts.append(style(f"+{message.conflated:,} merged", dim=True))
     return " ".join(parts).rstrip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import click
 import trio
@@ -13,7 +14,9 @@ from finstream.cli.commands import Command, examples
 from finstream.cli.output import LineWriter, json_option, say, terminal
 from finstream.cli.signals import until_asked_to_stop
 from finstream.cli.subscription import Subscription
+from finstream.vocabulary.commands import MAX_RATE, MIN_RATE
 from finstream.vocabulary.errors import RequestError
+from finstream.vocabulary.policies import PLAIN, Policy
 from finstream.vocabulary.topics import parse_topic
 
 __all__ = ["subscribe"]
@@ -26,6 +29,7 @@ __all__ = ["subscribe"]
         "finstream subscribe binance:BTC/USDT coinbase:BTC/USD",
         "finstream subscribe binance --json | jq -r 'select(.type == \"tick\") | [.symbol, .price] | @tsv'",
         "finstream subscribe binance --count 100 --json > ticks.jsonl",
+        "finstream subscribe binance coinbase --policy conflate --trades conflate --max-rate 4",
     ),
 )
 @click.argument("topics", metavar="TOPIC...", nargs=-1)
@@ -33,6 +37,26 @@ __all__ = ["subscribe"]
 @click.option("--count", metavar="N", type=click.IntRange(min=1), help="End after N messages of the topics.")
 @click.option("--seconds", metavar="N", type=click.FloatRange(min=0, min_open=True), help="End after N seconds.")
 @click.option("--no-reconnect", is_flag=True, help="End when the connection ends, instead of coming back.")
+@click.option(
+    "--policy",
+    type=click.Choice(["kill", "skip", "conflate"]),
+    default="kill",
+    show_default=True,
+    help="When this end reads too slowly: be let go, jump to now and be told the gap, or get only the newest quotes.",
+)
+@click.option(
+    "--trades",
+    type=click.Choice(["keep", "conflate"]),
+    default="keep",
+    show_default=True,
+    help="Whether --policy conflate may merge trades too.",
+)
+@click.option(
+    "--max-rate",
+    metavar="N",
+    type=click.FloatRange(MIN_RATE, MAX_RATE),
+    help=f"At most N messages a second and symbol, the newest ({MIN_RATE:g} to {MAX_RATE:g}).",
+)
 @address_options("public", "stream")
 @json_option
 def subscribe(
@@ -42,13 +66,17 @@ def subscribe(
     count: int | None,
     seconds: float | None,
     no_reconnect: bool,
+    policy: Literal["kill", "skip", "conflate"],
+    trades: Literal["keep", "conflate"],
+    max_rate: float | None,
     as_json: bool,
 ) -> int:
     """Print the ticks of TOPICs as they come, until Ctrl-C.
 
     A topic is an asset (binance) or one symbol of it (binance:BTC/USDT). Lines show the time stamp (UTC), asset,
     symbol, trade, best bid / best ask, and lag. With --json every message is printed as the engine sent it, control
-    messages included.
+    messages included. A tick that stands for several, by --policy conflate or --max-rate, ends in how many were merged
+    into it.
 
     When the connection breaks it is made again, after a pause that grows, as the same client: its subscriptions hold.
     """
@@ -60,6 +88,12 @@ def subscribe(
         except RequestError as error:
             raise click.BadParameter(error.detail, param_hint="TOPIC") from None
 
+    choices = Policy(policy=policy, trades=trades, max_rate=max_rate)
+    if trades != "keep" and policy != "conflate":
+        raise click.UsageError("--trades conflate needs --policy conflate.")
+    if choices != PLAIN and not topics:
+        raise click.UsageError("--policy, --trades and --max-rate are for TOPICs: name them.")
+
     async def receive() -> int:
         writer = LineWriter()
         subscription = Subscription(
@@ -70,6 +104,7 @@ def subscribe(
             client=client,
             count=count,
             reconnect=not no_reconnect,
+            policy=choices,
             as_json=as_json,
             colour=terminal().is_terminal,
         )

@@ -17,6 +17,7 @@ from finstream.cli.client import Rest, open_stream
 from finstream.cli.failures import Problem, Refused, Unreachable
 from finstream.cli.messages import Message, message_line, read_message
 from finstream.vocabulary.errors import FinStreamError
+from finstream.vocabulary.policies import PLAIN, Policy
 from finstream.vocabulary.problems import type_uri
 from finstream.vocabulary.reasons import CLOSINGS
 
@@ -47,6 +48,7 @@ class Subscription:
         client: str | None = None,
         count: int | None = None,
         reconnect: bool = True,
+        policy: Policy = PLAIN,
         as_json: bool = False,
         colour: bool = False,
     ) -> None:
@@ -57,6 +59,7 @@ class Subscription:
         self._given = client
         self._left = count
         self._reconnect = reconnect
+        self._policy = policy
         self._as_json = as_json
         self._colour = colour
         self._backoff = Backoff()
@@ -85,7 +88,7 @@ class Subscription:
         self._uuid = self._given or await rest.register()
         if self._topics:
             try:
-                await rest.add_topics(self._uuid, self._topics)
+                await rest.add_topics(self._uuid, self._topics, self._policy)
             except FinStreamError:
                 if self._given is None:
                     await self._unregister(rest)
@@ -171,13 +174,24 @@ class Subscription:
             case "asset":
                 why = " ".join(text for text in (message.reason, message.detail) if text)
                 self._note(f"{message.asset}: {message.state}{f' ({why})' if why else ''}")
-            case "gap" | "health" | "error":
+            case "gap":
+                self._tell_gap(message)
+            case "warning":
+                self._note(f"warning: {message.detail or message.code}")
+            case "health" | "error":
                 said = (message.asset, message.state, message.reason, message.detail)
                 self._note(f"{message.type}: {' '.join(filter(None, said))}")
+
+    def _tell_gap(self, message: Message) -> None:
+        self._note(f"{message.topic}: {message.count or 0:,} messages skipped, {message.first_seq} to {message.last_seq}")
+        if message.asset in self._last_seq and message.last_seq is not None:
+            self._last_seq[message.asset] = max(message.last_seq, self._last_seq[message.asset])
 
     def _tell_missed(self, message: Message) -> None:
         if message.asset is None or message.seq is None or message.asset not in self._topics:
             return
+        if self._policy.policy == "conflate" or self._policy.max_rate is not None:
+            return  # numbers are missing because their messages were merged into others
         before = self._last_seq.get(message.asset)
         if before is not None and message.seq > before + 1:
             self._note(f"{message.asset}: {message.seq - before - 1:,} messages missed")

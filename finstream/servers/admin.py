@@ -17,6 +17,7 @@ from finstream.services.bus import Bus
 from finstream.services.config_plan import Plan
 from finstream.services.config_watch import ConfigWatch
 from finstream.services.logs import Logs
+from finstream.services.memory_guard import MemoryGuard
 from finstream.vocabulary.commands import AssetCommandAccepted, LogLevelAnswer, LogLevelRequest, RebootAccepted
 from finstream.vocabulary.errors import ConfigError, RequestError
 from finstream.vocabulary.events import CommandReceived, LogLevelChanged
@@ -72,6 +73,7 @@ def admin_routes(
     epoch: str,
     reboot: Callable[[str], Awaitable[None]],
     is_ready: Callable[[], bool],
+    memory: MemoryGuard,
     with_token: bool,
 ) -> list[Route]:
     """``reboot(origin)`` begins a restart of the whole engine, or raises ConfigError if it could not start again."""
@@ -106,7 +108,7 @@ def admin_routes(
             method="POST", path="/v1/reboot", operation="reboot", summary="Stop the engine cleanly and start it again.",
             handler=commands.reboot, answer=RebootAccepted, status=202, problems=("config-rejected", "wrong-state"),
         ),
-        *health_routes(is_ready),
+        *health_routes(is_ready, memory),
     ]  # fmt: skip
     return with_description("FinStream admin", _DESCRIPTION, routes, with_token=with_token)
 

@@ -14,13 +14,13 @@ from collections.abc import Callable
 import msgspec
 
 import finstream
-from finstream.pump import Message, OutboxClosed, PeerClosed, PeerEvent, PeerFault, PeerSilent
+from finstream.pump import HalfFull, Message, OutboxClosed, PeerClosed, PeerEvent, PeerFault, PeerSilent
 from finstream.servers.conversation import Conversation
 from finstream.servers.frames import close_frame, text_frame
 from finstream.servers.receipts import make_receipt
 from finstream.servers.surroundings import Surroundings
 from finstream.services.session import Session
-from finstream.vocabulary.commands import PROTOCOL, Goodbye, StreamMessage, Welcome
+from finstream.vocabulary.commands import PROTOCOL, Goodbye, StreamMessage, Warn, Welcome
 from finstream.vocabulary.errors import RequestError
 from finstream.vocabulary.reasons import CLOSINGS
 
@@ -67,6 +67,7 @@ class Connection:
                 client=self._client,
                 topics=session.topic_names(),
                 engine=f"finstream/{finstream.__version__}",
+                policies=session.policy_names(),
                 simulated=self._around.simulated,
             )
         )
@@ -87,6 +88,8 @@ class Connection:
             case PeerFault(fault=fault):
                 reason, detail = _FAULTS[fault]
                 self.close(reason, detail=detail)
+            case HalfFull(queued_bytes=queued_bytes, oldest_ms=oldest_ms):
+                self._warn(queued_bytes, oldest_ms)
             case PeerSilent():
                 self.close("unresponsive")
             case PeerClosed(code=code, reason=reason):
@@ -106,8 +109,24 @@ class Connection:
             self._around.logger.exception("a connection failed", client=self._client)
             self.close("internal_error")
 
+    def _warn(self, queued_bytes: int, oldest_ms: int) -> None:
+        if self._ended_by is not None:
+            return
+        limits = self._around.limits
+        self._send(
+            Warn(
+                code="slow_consumer",
+                queued_bytes=queued_bytes,
+                max_bytes=limits.outbox_bytes,
+                oldest_ms=oldest_ms,
+                max_age_ms=limits.outbox_age_ms,
+                detail="half of what may wait for you is waiting: read faster, subscribe to less, or choose a policy",
+                simulated=self._around.simulated,
+            )
+        )
+
     def _closed(self, event: OutboxClosed) -> None:
-        if event.reason in {"slow_consumer_bytes", "slow_consumer_age"}:
+        if event.reason in {"slow_consumer_bytes", "slow_consumer_age", "memory_pressure"}:
             self._overflow = event
             if self._ended_by is None:
                 waited = f"{event.queued_bytes} bytes were waiting, the oldest for {event.oldest_ms} ms"

@@ -8,6 +8,7 @@ import msgspec
 
 from finstream.servers.reading import read_json
 from finstream.services.sessions import Sessions
+from finstream.services.topic_requests import read_policy
 from finstream.vocabulary.commands import (
     MAX_ID_BYTES,
     Ping,
@@ -67,9 +68,13 @@ class Conversation:
     def _serve(self, request: StreamRequest, given_id: msgspec.Raw | None) -> None:
         match request:
             case Subscribe(topics=topics):
-                answer = Subscribed(topics=topics, id=given_id, simulated=self._simulated)
+                policy = read_policy(request)
+                answer = Subscribed(
+                    topics=topics, id=given_id, simulated=self._simulated, policy=policy.policy, trades=policy.trades,
+                    max_rate=policy.max_rate,
+                )  # fmt: skip
                 # The answer goes out before the pump is told, so it comes before the first message of its topics.
-                self._sessions.subscribe(self._client, topics, announce=lambda _new: self._send(answer))
+                self._sessions.subscribe(self._client, topics, policy=policy, announce=lambda _new: self._send(answer))
             case Unsubscribe(topics=topics):
                 self._sessions.unsubscribe(self._client, topics)
                 self._send(Unsubscribed(topics=topics, id=given_id, simulated=self._simulated))

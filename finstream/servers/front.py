@@ -22,6 +22,7 @@ from finstream.servers.surroundings import Surroundings
 from finstream.services.bus import Bus
 from finstream.services.config_watch import ConfigWatch
 from finstream.services.logs import Logger, Logs
+from finstream.services.memory_guard import MemoryGuard
 from finstream.services.ports import wall_clock_us
 from finstream.services.sessions import Sessions
 from finstream.vocabulary.settings import ListenSettings, Settings
@@ -75,6 +76,7 @@ class Front:
         pump: Pump,
         sessions: Sessions,
         supervisor: Supervisor,
+        memory: MemoryGuard,
         config: ConfigWatch,
         logs: Logs,
         bus: Bus,
@@ -90,7 +92,9 @@ class Front:
         self._rest_stop = trio.Event()
         origins = Origins(settings.listen.origins, map(address_of, listeners.all()))
         self._public = make_app(
-            public_routes(pump=pump, sessions=sessions, supervisor=supervisor, is_ready=self.is_ready),
+            public_routes(
+                pump=pump, sessions=sessions, supervisor=supervisor, memory=memory, is_ready=self.is_ready
+            ),
             origins=origins,
             listener=address_of(listeners.public)[0],
             logger=logger,
@@ -104,6 +108,7 @@ class Front:
                 epoch=epoch,
                 reboot=reboot,
                 is_ready=self.is_ready,
+                memory=memory,
                 with_token=token is not None,
             ),
             origins=origins,
@@ -122,6 +127,7 @@ class Front:
                 simulated=settings.mode == "simulation",
                 wall_us=wall_clock_us,
                 asset_message=supervisor.asset_message,
+                admit=memory.admit,
             )
         )
 

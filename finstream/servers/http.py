@@ -18,7 +18,7 @@ from finstream.servers import problems
 from finstream.servers.origins import Origins
 from finstream.servers.problems import Problem, problem
 from finstream.servers.reading import read_json
-from finstream.servers.routes import SAFE_METHODS, Call, Route
+from finstream.servers.routes import SAFE_METHODS, Call, Route, needs_body
 from finstream.services.logs import Logger
 from finstream.vocabulary.errors import ConfigError, RequestError
 
@@ -37,8 +37,7 @@ _DETAILS = {
 }
 _HEADERS = {
     "unauthorized": {"WWW-Authenticate": "Bearer"},
-    "not-ready": {"Retry-After": "1"},
-    "too-many-clients": {"Retry-After": "5"},
+    **{name: {"Retry-After": seconds} for name, seconds in problems.RETRY_AFTER.items()},
     # The rest of the body is not read, so nothing can follow it.
     "body-too-large": {"Connection": "close"},
     "request-timeout": {"Connection": "close"},
@@ -116,7 +115,7 @@ async def _serve(route: Route, decoder: msgspec.json.Decoder[Any], **arguments: 
 async def _read_body(decoder: msgspec.json.Decoder[Any]) -> Any:
     data = await request.get_data(cache=False, as_text=False)
     if not data:
-        if decoder.type.__struct_fields__:
+        if needs_body(decoder.type):
             raise RequestError("malformed-body", "the body is empty")
         return decoder.type()
     if request.mimetype != "application/json":

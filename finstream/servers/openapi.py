@@ -11,7 +11,7 @@ import msgspec
 
 import finstream
 from finstream.servers import problems
-from finstream.servers.routes import SAFE_METHODS, Nothing, Route
+from finstream.servers.routes import SAFE_METHODS, Nothing, Route, needs_body
 from finstream.vocabulary.problems import PROBLEMS, type_uri
 
 __all__ = ["describe"]
@@ -64,7 +64,7 @@ def _operation(route: Route, schema_of: dict[int, Any], *, with_token: bool) -> 
         operation["parameters"] = parameters
     if route.body is not Nothing:
         content = {"application/json": {"schema": schema_of[id(route.body)]}}
-        operation["requestBody"] = {"required": bool(route.body.__struct_fields__), "content": content}
+        operation["requestBody"] = {"required": needs_body(route.body), "content": content}
     success: dict[str, Any] = {"description": "Done." if route.status != 202 else "Accepted."}
     if route.answer is not None:
         success["content"] = {"application/json": {"schema": schema_of[id(route.answer)]}}

@@ -7,9 +7,11 @@ import msgspec
 from finstream.vocabulary.errors import ConfigError, RequestError
 from finstream.vocabulary.problems import PROBLEMS, type_uri
 
-__all__ = ["MEDIA_TYPE", "Problem", "of_config_error", "of_request_error", "problem"]
+__all__ = ["MEDIA_TYPE", "RETRY_AFTER", "Problem", "of_config_error", "of_request_error", "problem"]
 
 MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = {"not-ready": "1", "too-many-clients": "5", "memory-pressure": "5"}
+"""The header of problems that pass, in seconds."""
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -14,9 +14,11 @@ from finstream.servers.openapi import describe
 from finstream.servers.routes import Call, Route
 from finstream.services import arena_view
 from finstream.services.arena_view import ArenaPlace
+from finstream.services.memory_guard import MemoryGuard
 from finstream.services.session import ClientView
 from finstream.services.sessions import Sessions
-from finstream.vocabulary.commands import Health, Registered, Registration, TopicList, Topics
+from finstream.services.topic_requests import read_policy
+from finstream.vocabulary.commands import Health, Registered, Registration, SubscriptionRequest, TopicList, Topics
 from finstream.vocabulary.errors import RequestError
 
 __all__ = ["ArenaView", "AssetDetail", "AssetList", "health_routes", "public_routes", "with_description"]
@@ -44,16 +46,16 @@ class ArenaView(msgspec.Struct, frozen=True):
 
 
 def public_routes(
-    *, pump: Pump, sessions: Sessions, supervisor: Supervisor, is_ready: Callable[[], bool]
+    *, pump: Pump, sessions: Sessions, supervisor: Supervisor, memory: MemoryGuard, is_ready: Callable[[], bool]
 ) -> list[Route]:
-    clients = _Clients(sessions)
+    clients = _Clients(sessions, memory)
     assets = _Assets(pump, supervisor)
     client, subscriptions = "/v1/clients/{uuid}", "/v1/clients/{uuid}/subscriptions"
     routes = [
         Route(
             method="POST", path="/v1/clients", operation="register", summary="Register a client.",
             handler=clients.register, body=Registration,
-            answer=Registered, status=201, problems=("too-many-clients", "not-ready"),
+            answer=Registered, status=201, problems=("too-many-clients", "memory-pressure", "not-ready"),
         ),
         Route(
             method="GET", path=client, operation="describeClient",
@@ -72,11 +74,11 @@ def public_routes(
         Route(
             method="PUT", path=subscriptions, operation="replaceSubscriptions",
             summary="Subscribe to these topics and no others.",
-            handler=clients.replace, body=TopicList, answer=Topics, problems=_TOPIC_PROBLEMS,
+            handler=clients.replace, body=SubscriptionRequest, answer=Topics, problems=_TOPIC_PROBLEMS,
         ),
         Route(
             method="POST", path=subscriptions, operation="subscribe", summary="Subscribe to these topics as well.",
-            handler=clients.subscribe, body=TopicList, answer=Topics, problems=_TOPIC_PROBLEMS,
+            handler=clients.subscribe, body=SubscriptionRequest, answer=Topics, problems=_TOPIC_PROBLEMS,
         ),
         Route(
             method="DELETE", path=subscriptions, operation="unsubscribe", summary="Unsubscribe from these topics.",
@@ -97,19 +99,20 @@ def public_routes(
             query={"symbol": "Rank by the lag of this symbol only, like BTC/USDT."}, handler=assets.arena,
             answer=ArenaView,
         ),
-        *health_routes(is_ready),
+        *health_routes(is_ready, memory),
     ]  # fmt: skip
     return with_description("FinStream", _DESCRIPTION, routes)
 
 
-def health_routes(is_ready: Callable[[], bool]) -> list[Route]:
+def health_routes(is_ready: Callable[[], bool], memory: MemoryGuard) -> list[Route]:
     async def liveness(_call: Call) -> Health:
         return Health(status="alive")
 
     async def readiness(_call: Call) -> Health:
         if not is_ready():
             raise RequestError("not-ready", "the engine does not serve subscribers now")
-        return Health(status="ready")
+        # Also above the hard mark: those that are connected are served, and a restart would cost all of them.
+        return Health(status="ready", memory=memory.level)
 
     return [
         Route(
@@ -139,11 +142,13 @@ def with_description(title: str, text: str, routes: list[Route], *, with_token: 
 
 
 class _Clients:
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, memory: MemoryGuard) -> None:
         self._sessions = sessions
+        self._memory = memory
 
-    async def register(self, _call: Call) -> Registered:
-        return Registered(uuid=self._sessions.register().uuid)
+    async def register(self, call: Call) -> Registered:
+        self._memory.admit()
+        return Registered(uuid=self._sessions.register(call.body.client_class).uuid)
 
     async def describe(self, call: Call) -> ClientView:
         return self._sessions.describe(call.arguments["uuid"])
@@ -155,11 +160,11 @@ class _Clients:
         return self._topics(call)
 
     async def replace(self, call: Call) -> Topics:
-        self._sessions.replace(call.arguments["uuid"], call.body.topics)
+        self._sessions.replace(call.arguments["uuid"], call.body.topics, policy=read_policy(call.body))
         return self._topics(call)
 
     async def subscribe(self, call: Call) -> Topics:
-        self._sessions.subscribe(call.arguments["uuid"], call.body.topics)
+        self._sessions.subscribe(call.arguments["uuid"], call.body.topics, policy=read_policy(call.body))
         return self._topics(call)
 
     async def unsubscribe(self, call: Call) -> Topics:
@@ -167,7 +172,8 @@ class _Clients:
         return self._topics(call)
 
     def _topics(self, call: Call) -> Topics:
-        return Topics(topics=self._sessions.get(call.arguments["uuid"]).topic_names())
+        session = self._sessions.get(call.arguments["uuid"])
+        return Topics(topics=session.topic_names(), policies=session.policy_names())
 
 
 class _Assets:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -37,4 +37,15 @@ def read_json(data: bytes | str, decoder: msgspec.json.Decoder[_T]) -> _T:
         path = f"{path}.{member.group(1)}"
     if path == "$.op" and said.startswith("Invalid value"):
         raise RequestError("unknown-operation", said, field=path)
+    if said.startswith("Invalid enum value") and (choices := _choices(decoder.type, path)):
+        said = f"{said}: write {' or '.join(choices)}"
     raise RequestError("invalid-field", said, field=path)
+
+
+def _choices(kind: Any, path: str) -> tuple[str, ...]:
+    """The words that a member of the outermost object may be, where it may be only some."""
+    for struct in get_args(kind) or (kind,):
+        for member in msgspec.structs.fields(struct):
+            if path == f"$.{member.encode_name}" and get_origin(member.type) is Literal:
+                return get_args(member.type)
+    return ()

@@ -36,6 +36,8 @@ def make_receipt(
         queued_messages=final.killed if final else 0,
         oldest_ms=oldest_ms,
         delivered=final.delivered if final else 0,
+        skipped=final.skipped if final else 0,
+        conflated=final.conflated if final else 0,
         last_asset=asset_name(final.last_asset) if final and final.last_asset is not None else msgspec.UNSET,
         last_seq=final.last_seq if final and final.last_seq is not None else msgspec.UNSET,
     )

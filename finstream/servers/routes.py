@@ -8,13 +8,18 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-__all__ = ["SAFE_METHODS", "Call", "Nothing", "Route"]
+__all__ = ["SAFE_METHODS", "Call", "Nothing", "Route", "needs_body"]
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of a request that takes none: absent, or an empty object."""
+
+
+def needs_body(kind: type[msgspec.Struct]) -> bool:
+    """Whether a request with such a body may not come without any."""
+    return any(field.required for field in msgspec.structs.fields(kind))
 
 
 class Call(NamedTuple):

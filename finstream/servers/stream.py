@@ -110,9 +110,12 @@ class StreamServer:
         try:
             client = client_of(handshake.target, handshake.headers, around.origins)
             around.sessions.get(client)
+            around.admit()
         except RequestError as error:
             around.logger.info("handshake refused", peer=request.peer, problem=error.problem, detail=error.detail)
-            around.pump.refuse(request.outbox, raw_answer(problems.of_request_error(error)))
+            later = problems.RETRY_AFTER.get(error.problem)
+            headers = [] if later is None else [f"Retry-After: {later}"]
+            around.pump.refuse(request.outbox, raw_answer(problems.of_request_error(error), *headers))
             return
         connection = Connection(request.outbox, client, around, self._forget)
         if self._stopping.is_set() or not around.pump.welcome(request.outbox, accepting(handshake), connection.told):

@@ -26,6 +26,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     wall_us: Callable[[], int]
     asset_message: Callable[[str], bytes | None]
     """The ``asset`` message that tells the present state of an asset; None if there is no such asset."""
+    admit: Callable[[], None] = lambda: None
+    """Raises RequestError while nobody new is let in."""
     handshake_s: float = 10.0
     """From accepting to the end of the handshake."""
     close_s: float = 2.0

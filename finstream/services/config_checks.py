@@ -42,6 +42,8 @@ def check(settings: Settings) -> None:
     check_ranges(settings)
     _check_listen(settings.listen)
     _check_engine(settings)
+    for name in settings.client_classes:
+        _check_spelling(f"client_classes.{name}", name)
     for name, asset in settings.assets.items():
         _check_name(f"assets.{name}", name)
         _check_child(f"assets.{name}", asset)
@@ -121,10 +123,14 @@ def _check_engine(settings: Settings) -> None:
         raise ConfigError("dead_letters.path", "the same file as state.path", "give each its own file")
 
 
-def _check_name(where: str, name: str) -> None:
+def _check_spelling(where: str, name: str) -> None:
     if not ASSET_NAME.fullmatch(name):
         remedy = "use lower-case letters, digits, '_', '.' and '-', at most 64, and begin with a letter or digit"
         raise ConfigError(where, f"{name!r} cannot be a name", remedy)
+
+
+def _check_name(where: str, name: str) -> None:
+    _check_spelling(where, name)
     if name == _RESERVED_NAME:
         problem = f"{name} is reserved: in topics it stands for the best source, whichever that is"
         raise ConfigError(where, problem, "choose another name")

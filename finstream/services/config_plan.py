@@ -11,7 +11,7 @@ from finstream.vocabulary.settings import LIVE_KEYS, AssetSettings, Settings, Si
 __all__ = ["Plan", "plan", "with_engine_keys_of"]
 
 _CHILDREN = ("assets", "sinks")
-_HOT = ("logs.level",)
+_HOT = ("logs.level", "limits.memory_soft_bytes", "limits.memory_hard_bytes", "client_classes")
 """Keys, besides those of assets and sinks, that take effect at once."""
 
 _Children = dict[str, AssetSettings | SinkSettings]
@@ -54,7 +54,12 @@ def plan(old: Settings | None, new: Settings) -> Plan:
 
 def with_engine_keys_of(running: Settings, new: Settings) -> Settings:
     """``new`` as far as it can take effect while the engine runs; everything else as in ``running``."""
-    return msgspec.structs.replace(running, assets=new.assets, sinks=new.sinks, logs=new.logs)
+    replace = msgspec.structs.replace
+    marks = {key: getattr(new.limits, key) for key in ("memory_soft_bytes", "memory_hard_bytes")}
+    return replace(
+        running, assets=new.assets, sinks=new.sinks, logs=new.logs, client_classes=new.client_classes,
+        limits=replace(running.limits, **marks),
+    )  # fmt: skip
 
 
 def _children(settings: Settings) -> _Children:

@@ -30,11 +30,16 @@ RANGES: dict[str, Range] = {
     "limits.line_bytes": Range(64, 65_536),
     "limits.clients": Range(1, 1_000_000),
     "limits.topics_per_client": Range(1, 1_000_000),
+    # Less than a megabyte waits in a busy engine at any time, although everybody reads.
+    "limits.memory_soft_bytes": Range(1 << 20, 1 << 40),
+    "limits.memory_hard_bytes": Range(1 << 20, 1 << 40),
+    "client_classes.*.priority": Range(0, 9),
     "dead_letters.max_bytes": Range(1024, 1 << 40),
     "dead_letters.files": Range(1, 1000),
     "*.stop_grace_s": Range(0.0, _HOUR_S),
     "*.linger_s": Range(0.0, 30 * _DAY_S),
     "*.stdout_full_s": Range(0.1, _DAY_S),
+    "*.priority": Range(0, 9),
     "*.quality.future_ms": Range(0, 100 * _YEAR_MS),
     "*.quality.max_age_ms": Range(1, 100 * _YEAR_MS),
     "*.restart.initial_s": Range(0.001, _DAY_S),
@@ -44,7 +49,8 @@ RANGES: dict[str, Range] = {
     "*.restart.circuit_window_s": Range(0.001, 30 * _DAY_S),
     "*.restart.circuit_cooldown_s": Range(0.001, 30 * _DAY_S),
 }
-"""By key; ``*`` stands for ``assets.NAME`` and ``sinks.NAME``. A test checks that no number is left out."""
+"""By key; a first ``*`` stands for ``assets.NAME`` and ``sinks.NAME``, another one for any name. A test checks that no
+number is left out."""
 
 
 def check_ranges(settings: Settings) -> None:
@@ -54,6 +60,11 @@ def check_ranges(settings: Settings) -> None:
     """
     for section in ("state", "limits", "dead_letters"):
         _check(section, section, getattr(settings, section))
+    if settings.limits.memory_hard_bytes < settings.limits.memory_soft_bytes:
+        remedy = f"write {settings.limits.memory_soft_bytes} or more"
+        raise ConfigError("limits.memory_hard_bytes", "less than limits.memory_soft_bytes", remedy)
+    for name, client_class in settings.client_classes.items():
+        _check(f"client_classes.{name}", "client_classes.*", client_class)
     for kind, children in (("assets", settings.assets), ("sinks", settings.sinks)):
         for name, child in children.items():
             _check(f"{kind}.{name}", "*", child)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from finstream.vocabulary.events import Event
 
-__all__ = ["Clock", "Demand", "Logger", "Publisher", "wall_clock_us"]
+__all__ = ["Clock", "Demand", "Holding", "Logger", "Publisher", "wall_clock_us"]
 
 Clock = Callable[[], int]
 """Tells the time in microseconds since the epoch, UTC."""
@@ -36,6 +36,16 @@ class Demand(Protocol):
     def want(self, asset: str) -> None: ...
 
     def unwant(self, asset: str) -> None: ...
+
+
+class Holding(Protocol):
+    """Who pauses assets while memory is short. The calls neither block nor raise; they return the assets' names."""
+
+    def hold_lowest(self) -> list[str]:
+        """Pause those of the lowest priority among the assets that run."""
+
+    def release(self) -> list[str]:
+        """Let those that were paused in this way go on."""
 
 
 class Publisher(Protocol):

@@ -15,6 +15,7 @@ from finstream.services.store import ClientRecord, Store
 from finstream.services.windows import Windows
 from finstream.vocabulary.errors import RequestError
 from finstream.vocabulary.events import ClientRegistered, ClientUnregistered
+from finstream.vocabulary.policies import PLAIN
 from finstream.vocabulary.settings import Limits
 from finstream.vocabulary.topics import parse_topic
 
@@ -58,23 +59,23 @@ class Registry:
                 self._store.forget(record.uuid)
                 overdue += 1
                 continue
-            session = Session(record.uuid, record.registered_at)
+            session = Session(record.uuid, record.registered_at, record.client_class)
             for text in record.topics[: self._limits.topics_per_client]:
                 with suppress(RequestError):  # a topic of a kind that another version knew
-                    session.topics[parse_topic(text)] = text
+                    session.take(parse_topic(text), record.policies.get(text, PLAIN))
             self._sessions[record.uuid] = session
             self._wait(session, left_s)
         if records:
             self._logger.info("clients resumed", resumed=len(self._sessions), overdue=overdue)
 
-    def register(self) -> Session:
+    def register(self, client_class: str) -> Session:
         """
         Raises:
           RequestError: ``too-many-clients``.
         """
         if len(self._sessions) >= self._limits.clients:
             raise RequestError("too-many-clients", f"{self._limits.clients} clients are registered (limits.clients)")
-        session = Session(str(uuids.uuid4()), self._clock())
+        session = Session(str(uuids.uuid4()), self._clock(), client_class)
         self._sessions[session.uuid] = session
         self.wait(session)
         self._logger.debug("client registered", client=session.uuid)

@@ -17,33 +17,32 @@ Rules that hold here and nowhere else:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 
 import msgspec
 import trio
 
 from finstream.pump import Pump
+from finstream.services.client_classes import ClientClasses
+from finstream.services.connection import Connection
 from finstream.services.logs import Logger
 from finstream.services.ports import Clock, Demand, Publisher, wall_clock_us
 from finstream.services.registry import Registry
 from finstream.services.session import ClientView, Session
 from finstream.services.store import Store
-from finstream.services.subscriptions import Connection, Subscriptions
+from finstream.services.subscriptions import Subscriptions
 from finstream.services.topic_requests import read_topics, require_at_most, require_known
 from finstream.vocabulary.errors import RequestError
-from finstream.vocabulary.events import (
-    ClientConnected,
-    ClientDisconnected,
-    Receipt,
-)
-from finstream.vocabulary.settings import Limits
+from finstream.vocabulary.events import ClientConnected, ClientDisconnected, Receipt
+from finstream.vocabulary.policies import PLAIN, Policy
+from finstream.vocabulary.settings import STANDARD_CLASS, Limits
 from finstream.vocabulary.topics import Topic
 
 __all__ = ["Sessions"]
 
 _ENGINE_ENDINGS = ("engine_stopping", "engine_restarting")
-_OUR_CONCERN = ("slow_consumer_bytes", "slow_consumer_age", "unresponsive", "internal_error")
+_OUR_CONCERN = ("slow_consumer_bytes", "slow_consumer_age", "memory_pressure", "unresponsive", "internal_error")
 """Endings that an operator wants to see among the warnings."""
 
 
@@ -53,6 +52,8 @@ def _say_nothing(*_topics: list[Topic]) -> None:
 
 class Sessions:
     """Use it from the Trio thread only. Nothing but :meth:`run` blocks or is a checkpoint.
+
+    ``evicted(uuid, freed_bytes)`` is told of each connection that ended because memory was short.
 
     Every method that takes a UUID raises ``RequestError("unknown-client")`` if there is no such client, but for
     :meth:`disconnect`.
@@ -69,6 +70,8 @@ class Sessions:
         limits: Limits,
         reconnect_window_s: float,
         known_assets: Callable[[], Collection[str]],
+        classes: ClientClasses | None = None,
+        evicted: Callable[[str, int], None] = lambda _client, _freed_bytes: None,
         clock: Clock = wall_clock_us,
     ) -> None:
         self._registry = Registry(
@@ -80,6 +83,8 @@ class Sessions:
         self._logger = logger
         self._most_topics = limits.topics_per_client
         self._known_assets = known_assets
+        self._classes = classes or ClientClasses({})
+        self._evicted = evicted
         self._clock = clock
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -88,13 +93,14 @@ class Sessions:
 
     # --- clients ---
 
-    def register(self) -> Session:
+    def register(self, client_class: str = STANDARD_CLASS) -> Session:
         """A new client. It waits for its first connection as it would for any other.
 
         Raises:
-          RequestError: ``too-many-clients``.
+          RequestError: ``too-many-clients``; ``invalid-field``: there is no such class.
         """
-        return self._registry.register()
+        self._classes.require(client_class)
+        return self._registry.register(client_class)
 
     def unregister(self, uuid: str, *, origin: str) -> None:
         """Forget a client; an open connection is told ``unregistered``. ``origin`` says in the log who asked."""
@@ -140,9 +146,10 @@ class Sessions:
         if older is not None:
             older.close("replaced")
         announce(session)
+        self._pump.set_priority(outbox, self._classes.priority(session.client_class))
         session.connection = connection
         session.expires_at = None
-        self._subscriptions.add(connection, session.topics)
+        self._subscriptions.add(connection, {topic: session.policy(topic) for topic in session.topics})
         if older is not None:
             self._subscriptions.end(older)  # after the new one's wants, so that no count falls to nothing in between
         self._registry.keep(session)
@@ -159,6 +166,14 @@ class Sessions:
         told = {name: value for name, value in msgspec.to_builtins(receipt).items() if name != "at"}
         log("client disconnected", client=uuid, **told)
         self._bus.publish(ClientDisconnected(client=uuid, receipt=receipt))
+        if receipt.reason == "memory_pressure":
+            self._evicted(uuid, receipt.queued_bytes)
+
+    def refresh_priorities(self) -> None:
+        """The classes' priorities have changed: tell the pump of every connection's."""
+        for session in self._registry:
+            if session.connection is not None:
+                self._pump.set_priority(session.connection.outbox, self._classes.priority(session.client_class))
 
     def _note_end(self, session: Session, outbox: int, receipt: Receipt) -> None:
         session.last_receipt = receipt
@@ -178,10 +193,11 @@ class Sessions:
         uuid: str,
         topics: list[str],
         *,
+        policy: Policy = PLAIN,
         field: str = "$.topics",
         announce: Callable[[list[Topic]], None] = _say_nothing,
     ) -> list[Topic]:
-        """Add topics; those that are subscribed already stay as they are. Returns the new ones.
+        """Add topics, and let ``policy`` hold for all that are named. Returns those that are new.
 
         Raises:
           RequestError: ``invalid-topic``, ``unknown-asset`` (both with the path of the topic), or ``too-many-topics``.
@@ -191,7 +207,7 @@ class Sessions:
         added = self._new(session, asked)
         require_at_most(self._most_topics, len(session.topics) + len(added), field)
         announce(added)
-        self._change(session, added, [])
+        self._take(session, asked, policy)
         return added
 
     def unsubscribe(self, uuid: str, topics: list[str], *, field: str = "$.topics") -> list[Topic]:
@@ -204,7 +220,7 @@ class Sessions:
         """
         session = self.get(uuid)
         removed = [topic for topic in read_topics(topics, field) if topic in session.topics]
-        self._change(session, [], removed)
+        self._drop(session, removed)
         return removed
 
     def replace(
@@ -212,10 +228,11 @@ class Sessions:
         uuid: str,
         topics: list[str],
         *,
+        policy: Policy = PLAIN,
         field: str = "$.topics",
         announce: Callable[[list[Topic], list[Topic]], None] = _say_nothing,
     ) -> tuple[list[Topic], list[Topic]]:
-        """Have these topics and no others. Returns those added and those removed.
+        """Have these topics and no others, all with this policy. Returns those added and those removed.
 
         Raises:
           RequestError: as :meth:`subscribe`.
@@ -225,9 +242,9 @@ class Sessions:
         added = self._new(session, asked)
         require_at_most(self._most_topics, len(asked), field)
         removed = [topic for topic in session.topics if topic not in asked]
-        self._change(session, [], removed)
+        self._drop(session, removed)
         announce(added, removed)
-        self._change(session, added, [])
+        self._take(session, asked, policy)
         return added, removed
 
     def refresh_assets(self) -> None:
@@ -242,15 +259,13 @@ class Sessions:
         require_known(new, self._known_assets())
         return list(new)
 
-    def _change(self, session: Session, added: list[Topic], removed: list[Topic]) -> None:
-        for topic in removed:
-            del session.topics[topic]
-        for topic in added:
-            session.topics[topic] = str(topic)
-        if connection := session.connection:
-            self._subscriptions.remove(connection, removed)
-            self._subscriptions.add(connection, added)
-        if added or removed:
+    def _take(self, session: Session, asked: Iterable[Topic], policy: Policy) -> None:
+        if self._subscriptions.take(session, asked, policy):
+            self._registry.keep(session)
+
+    def _drop(self, session: Session, removed: list[Topic]) -> None:
+        self._subscriptions.drop(session, removed)
+        if removed:
             self._registry.keep(session)
 
 

@@ -20,6 +20,8 @@ import trio
 
 from finstream.services import store_file
 from finstream.services.logs import Logger
+from finstream.vocabulary.policies import Policy
+from finstream.vocabulary.settings import STANDARD_CLASS
 
 if TYPE_CHECKING:
     from apsw import AsyncConnection
@@ -36,6 +38,9 @@ _COMPLAIN_EVERY_S = 60.0
 _PATIENCE_S = 5.0
 """How long a start waits for the file, and a stop for the last write."""
 
+_topics = msgspec.json.Decoder(list[str])
+_policies = msgspec.json.Decoder(dict[str, Policy])
+
 StoreState = Literal["opening", "open", "failing", "closed"]
 
 
@@ -47,6 +52,9 @@ class ClientRecord(msgspec.Struct, frozen=True):
     topics: list[str]
     expires_at: int | None
     """When its window is over; None: it is connected, or was when the engine ended."""
+    policies: dict[str, Policy] = {}
+    """Of those topics that have any choices."""
+    client_class: str = STANDARD_CLASS
 
 
 class StoreStatistics(msgspec.Struct, frozen=True):
@@ -214,10 +222,13 @@ def _first(items: Iterable[Any], count: int) -> list[Any]:
     return [item for _index, item in zip(range(count), items, strict=False)]
 
 
-def _row(record: ClientRecord) -> tuple[str, int, str, int | None]:
-    return (record.uuid, record.registered_at, msgspec.json.encode(record.topics).decode(), record.expires_at)
+def _row(record: ClientRecord) -> store_file.Row:
+    topics, policies = (msgspec.json.encode(each).decode() for each in (record.topics, record.policies))
+    return (record.uuid, record.registered_at, topics, record.expires_at, policies, record.client_class)
 
 
-def _record(row: tuple[Any, ...]) -> ClientRecord:
-    uuid, registered_at, topics, expires_at = row
-    return ClientRecord(uuid, registered_at, msgspec.json.decode(topics, type=list[str]), expires_at)
+def _record(row: store_file.Row) -> ClientRecord:
+    uuid, registered_at, topics, expires_at, policies, client_class = row
+    return ClientRecord(
+        uuid, registered_at, _topics.decode(topics), expires_at, _policies.decode(policies), client_class
+    )

@@ -6,7 +6,7 @@ import math
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import apsw
 import apsw.aio
@@ -17,7 +17,7 @@ from finstream.vocabulary.errors import FinStreamError
 if TYPE_CHECKING:
     from apsw import AsyncConnection
 
-__all__ = ["NewerSchema", "clear", "close", "open_file", "read", "write"]
+__all__ = ["NewerSchema", "Row", "clear", "close", "open_file", "read", "write"]
 
 _SCHEMA = (
     # user_version 1
@@ -29,8 +29,18 @@ _SCHEMA = (
         expires_at INTEGER
     ) STRICT, WITHOUT ROWID
     """,
+    # user_version 2
+    """
+    ALTER TABLE clients ADD COLUMN policies TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE clients ADD COLUMN class TEXT NOT NULL DEFAULT 'standard'
+    """,
 )
 """A file of version n gets the statements from index n on."""
+
+
+Row = tuple[str, int, str, int | None, str, str]
+"""A client: uuid, registered_at, topics as JSON, expires_at, policies by topic as JSON, class."""
+_COLUMNS = "uuid, registered_at, topics, expires_at, policies, class"
 
 
 class NewerSchema(FinStreamError):  # noqa: N818 (a fact about the file, named as one)
@@ -109,15 +119,13 @@ def _move_aside(path: Path) -> Path:
     return moved_to
 
 
-async def read(connection: AsyncConnection, most: int) -> list[tuple[Any, ...]]:
-    """Rows of ``(uuid, registered_at, topics as JSON, expires_at)``, oldest registration first."""
-    query = "SELECT uuid, registered_at, topics, expires_at FROM clients ORDER BY registered_at LIMIT ?"
+async def read(connection: AsyncConnection, most: int) -> list[Row]:
+    """Oldest registration first."""
+    query = f"SELECT {_COLUMNS} FROM clients ORDER BY registered_at LIMIT ?"  # noqa: S608 (our own words)
     return [row async for row in await connection.execute(query, (most,))]
 
 
-async def write(
-    connection: AsyncConnection, saved: list[tuple[str, int, str, int | None]], forgotten: list[tuple[str]]
-) -> None:
+async def write(connection: AsyncConnection, saved: list[Row], forgotten: list[tuple[str]]) -> None:
     """Everything in one transaction, or nothing.
 
     Raises:
@@ -127,7 +135,7 @@ async def write(
         await connection.execute("ROLLBACK")  # of a transaction that failed, or was cancelled, on its way
     await connection.execute("BEGIN IMMEDIATE")
     try:
-        upsert = "INSERT OR REPLACE INTO clients (uuid, registered_at, topics, expires_at) VALUES (?, ?, ?, ?)"
+        upsert = f"INSERT OR REPLACE INTO clients ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608 (our own words)
         await connection.executemany(upsert, saved)
         await connection.executemany("DELETE FROM clients WHERE uuid = ?", forgotten)
         await connection.execute("COMMIT")

@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 
 from finstream.pump import Pump
+from finstream.services.connection import Connection
 from finstream.services.ports import Demand
+from finstream.services.session import Session
+from finstream.vocabulary.policies import Policy
 from finstream.vocabulary.topics import Topic
 
-__all__ = ["Connection", "Subscriptions"]
-
-
-class Connection:
-    """An open connection of a client. The outbox is the pump's, what ``close`` closes is the server's.
-
-    ``tell_state(asset)`` pushes the asset's present state to the client, if there is such an asset.
-    """
-
-    def __init__(
-        self, outbox: int, peer: str, since_us: int, close: Callable[[str], None], tell_state: Callable[[str], None]
-    ) -> None:
-        self.outbox = outbox
-        self.peer = peer
-        self.since_us = since_us
-        self.close = close
-        self.tell_state = tell_state
-        self.wanted: Counter[str] = Counter()
-        """Assets, each with how many topics of it are subscribed."""
-        self.dormant: set[Topic] = set()
-        """Topics of assets that the pump does not know (yet)."""
+__all__ = ["Subscriptions"]
 
 
 class Subscriptions:
@@ -40,26 +23,35 @@ class Subscriptions:
         self._pump = pump
         self._demand = demand
 
-    def add(self, connection: Connection, topics: Iterable[Topic]) -> None:
+    def take(self, session: Session, topics: Iterable[Topic], policy: Policy) -> bool:
+        """Let a client have these topics with this policy; returns whether that changes anything."""
+        changed = {topic: policy for topic in topics if topic not in session.topics or session.policy(topic) != policy}
+        added = {topic: policy for topic in changed if topic not in session.topics}
+        for topic in changed:
+            session.take(topic, policy)
+        if connection := session.connection:
+            for topic in changed:
+                if topic not in added:
+                    self._subscribe(connection, topic, policy)
+            self.add(connection, added)
+        return bool(changed)
+
+    def drop(self, session: Session, topics: Iterable[Topic]) -> None:
+        """The last message of the topics has been queued when this returns."""
         for topic in topics:
+            session.drop(topic)
+            if connection := session.connection:
+                self._remove(connection, topic)
+
+    def add(self, connection: Connection, topics: Mapping[Topic, Policy]) -> None:
+        """A connection has come to want these."""
+        for topic, policy in topics.items():
             if topic.asset not in connection.wanted:
                 connection.tell_state(topic.asset)
-            if not self._subscribe(connection, topic):
-                connection.dormant.add(topic)
+            self._subscribe(connection, topic, policy)
             connection.wanted[topic.asset] += 1
             if connection.wanted[topic.asset] == 1:
                 self._demand.want(topic.asset)
-
-    def remove(self, connection: Connection, topics: Iterable[Topic]) -> None:
-        """The last message of the topics has been queued when this returns."""
-        for topic in topics:
-            connection.dormant.discard(topic)
-            if (asset := self._pump.asset_handle(topic.asset)) is not None:
-                self._pump.unsubscribe(connection.outbox, asset, topic.symbol)
-            connection.wanted[topic.asset] -= 1
-            if not connection.wanted[topic.asset]:
-                del connection.wanted[topic.asset]
-                self._demand.unwant(topic.asset)
 
     def end(self, connection: Connection) -> None:
         """The connection wants nothing any more. Its outbox, with its subscriptions, is its owner's to remove."""
@@ -72,10 +64,21 @@ class Subscriptions:
         for asset in dict.fromkeys(topic.asset for topic in connection.dormant):
             if self._pump.asset_handle(asset) is not None:
                 connection.tell_state(asset)
-        connection.dormant = {topic for topic in connection.dormant if not self._subscribe(connection, topic)}
+        dormant, connection.dormant = connection.dormant, {}
+        for topic, policy in dormant.items():
+            self._subscribe(connection, topic, policy)
 
-    def _subscribe(self, connection: Connection, topic: Topic) -> bool:
-        asset = self._pump.asset_handle(topic.asset)
-        if asset is not None:
-            self._pump.subscribe(connection.outbox, asset, topic.symbol)
-        return asset is not None
+    def _remove(self, connection: Connection, topic: Topic) -> None:
+        connection.dormant.pop(topic, None)
+        if (asset := self._pump.asset_handle(topic.asset)) is not None:
+            self._pump.unsubscribe(connection.outbox, asset, topic.symbol)
+        connection.wanted[topic.asset] -= 1
+        if not connection.wanted[topic.asset]:
+            del connection.wanted[topic.asset]
+            self._demand.unwant(topic.asset)
+
+    def _subscribe(self, connection: Connection, topic: Topic, policy: Policy) -> None:
+        if (asset := self._pump.asset_handle(topic.asset)) is None:
+            connection.dormant[topic] = policy
+        else:
+            self._pump.subscribe(connection.outbox, asset, topic.symbol, policy)

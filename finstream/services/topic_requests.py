@@ -1,13 +1,15 @@
-"""Lists of topics as clients send them: read and checked, each error with the path of the topic it is about."""
+"""Topics and choices as clients send them: read and checked, each error with the path of the member it is about."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from finstream.vocabulary.commands import Choices
 from finstream.vocabulary.errors import RequestError
+from finstream.vocabulary.policies import Policy
 from finstream.vocabulary.topics import Topic, parse_topic
 
-__all__ = ["read_topics", "require_at_most", "require_known"]
+__all__ = ["read_policy", "read_topics", "require_at_most", "require_known"]
 
 
 def read_topics(texts: Iterable[str], field: str) -> dict[Topic, str]:
@@ -21,6 +23,17 @@ def read_topics(texts: Iterable[str], field: str) -> dict[Topic, str]:
         path = f"{field}[{index}]"
         topics.setdefault(parse_topic(text, field=path), path)
     return topics
+
+
+def read_policy(choices: Choices) -> Policy:
+    """
+    Raises:
+      RequestError: ``invalid-field``, for choices that do not go together.
+    """
+    if choices.trades != "keep" and choices.policy != "conflate":
+        detail = f'trades cannot be merged under the policy {choices.policy}: add "policy":"conflate", or leave trades out'
+        raise RequestError("invalid-field", detail, field="$.trades")
+    return Policy(policy=choices.policy, trades=choices.trades, max_rate=choices.max_rate)
 
 
 def require_known(topics: dict[Topic, str], assets: Collection[str]) -> None:

@@ -6,17 +6,18 @@ not know are refused, so that an option which only a later engine understands is
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from finstream.vocabulary.settings import LogLevel
+from finstream.vocabulary.policies import Policy
+from finstream.vocabulary.settings import STANDARD_CLASS, LogLevel
 
 __all__ = [
-    "MAX_ID_BYTES", "MAX_REQUEST_BYTES", "PROTOCOL", "AssetCommandAccepted", "Goodbye", "Health", "LogLevelAnswer",
-    "LogLevelRequest", "Ping", "Pong", "RebootAccepted", "Registered", "Registration", "RequestId", "StreamError",
-    "StreamMessage", "StreamRequest", "Subscribe", "Subscribed", "TopicList", "Topics", "Unsubscribe", "Unsubscribed",
-    "Welcome",
+    "MAX_ID_BYTES", "MAX_RATE", "MAX_REQUEST_BYTES", "MIN_RATE", "PROTOCOL", "AssetCommandAccepted", "Choices", "Goodbye", "Health",
+    "LogLevelAnswer", "LogLevelRequest", "Ping", "Pong", "RebootAccepted", "Registered", "Registration", "RequestId", "StreamError",
+    "StreamMessage", "StreamRequest", "Subscribe", "Subscribed", "SubscriptionRequest", "TopicList", "Topics", "Unsubscribe",
+    "Unsubscribed", "Warn", "Welcome",
 ]  # fmt: skip
 
 PROTOCOL = 1
@@ -28,6 +29,8 @@ RequestId = int | str | None
 """Chosen by the client and given back in the answer; null counts as none."""
 MAX_ID_BYTES = 128
 """The longest one, as it stands in the request."""
+MIN_RATE, MAX_RATE = 0.01, 1000.0
+"""What ``max_rate`` may be, in messages a second."""
 
 
 class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,11 +41,24 @@ class _Answer(msgspec.Struct, frozen=True):
     pass
 
 
+class Choices(_Request, frozen=True, kw_only=True):
+    """How the subscriptions of a request are served; :class:`finstream.vocabulary.policies.Policy` says what each means."""
+
+    policy: Literal["kill", "skip", "conflate"] = "kill"
+    trades: Literal["keep", "conflate"] = "keep"
+    """Anything but ``keep`` only with ``"policy":"conflate"``."""
+    max_rate: Annotated[float, msgspec.Meta(ge=MIN_RATE, le=MAX_RATE)] | None = None
+    """Messages a second and symbol; null: all."""
+
+
 # --- REST ---
 
 
-class Registration(_Request, frozen=True):
-    """Nothing yet: registering needs no more than asking for it."""
+class Registration(_Request, frozen=True, kw_only=True):
+    """Registering needs no more than asking for it."""
+
+    client_class: str = msgspec.field(name="class", default=STANDARD_CLASS)
+    """A class of the configuration (``client_classes``); its priority counts when memory is short."""
 
 
 class Registered(_Answer, frozen=True):
@@ -55,9 +71,18 @@ class TopicList(_Request, frozen=True):
     """``asset`` or ``asset:SYMBOL``. All of them are taken, or none when one is wrong."""
 
 
-class Topics(_Answer, frozen=True):
+class SubscriptionRequest(Choices, frozen=True, kw_only=True):
+    """The choices hold for all of the topics, also for those that are subscribed already."""
+
+    topics: list[str]
+    """``asset`` or ``asset:SYMBOL``. All of them are taken, or none when one is wrong."""
+
+
+class Topics(_Answer, frozen=True, omit_defaults=True):
     topics: list[str]
     """All topics that the client is subscribed to now."""
+    policies: dict[str, Policy] = {}
+    """Of those topics that have any choices."""
 
 
 class AssetCommandAccepted(_Answer, frozen=True):
@@ -80,9 +105,11 @@ class RebootAccepted(_Answer, frozen=True):
     """Of the engine that is about to stop; the new engine's ``welcome`` tells another."""
 
 
-class Health(_Answer, frozen=True):
+class Health(_Answer, frozen=True, omit_defaults=True):
     status: str
     """``alive``, or ``ready``."""
+    memory: str | None = None
+    """Of readiness: ``normal``, ``soft`` or ``hard``: the highest mark that what waits for subscribers is above."""
 
 
 # --- the stream: requests ---
@@ -92,9 +119,8 @@ class _Operation(_Request, frozen=True, tag_field="op", kw_only=True):
     id: RequestId = None
 
 
-class Subscribe(_Operation, frozen=True, tag="subscribe", kw_only=True):
-    topics: list[str]
-    """All of them are taken, or none when one is wrong. One that is subscribed already stays as it is."""
+class Subscribe(SubscriptionRequest, frozen=True, tag_field="op", tag="subscribe", kw_only=True):
+    id: RequestId = None
 
 
 class Unsubscribe(_Operation, frozen=True, tag="unsubscribe", kw_only=True):
@@ -131,11 +157,16 @@ class Welcome(_Message, frozen=True, tag="welcome", kw_only=True):
     topics: list[str]
     """Resumed from the client's earlier connection, or set over REST."""
     engine: str
+    policies: dict[str, Policy] = {}
+    """Of those topics that have any choices."""
 
 
 class Subscribed(_Reply, frozen=True, tag="subscribed", kw_only=True):
     topics: list[str]
     """Of the request. Their messages follow, never come before."""
+    policy: Literal["kill", "skip", "conflate"] = "kill"
+    trades: Literal["keep", "conflate"] = "keep"
+    max_rate: float | None = None
 
 
 class Unsubscribed(_Reply, frozen=True, tag="unsubscribed", kw_only=True):
@@ -155,6 +186,18 @@ class StreamError(_Reply, frozen=True, tag="error", kw_only=True):
     field: str | None = None
 
 
+class Warn(_Message, frozen=True, tag="warning", kw_only=True):
+    """Something will go wrong unless the client does something. The connection lives on."""
+
+    code: str
+    """``slow_consumer``: half of what may wait for the client is waiting, by bytes or by age."""
+    queued_bytes: int
+    max_bytes: int
+    oldest_ms: int
+    max_age_ms: int
+    detail: str
+
+
 class Goodbye(_Message, frozen=True, tag="goodbye", kw_only=True):
     """The last message of a connection that the engine ends, before the close frame."""
 
@@ -168,4 +211,4 @@ class Goodbye(_Message, frozen=True, tag="goodbye", kw_only=True):
     """When to do so; spread out, so that not all clients come at once."""
 
 
-StreamMessage = Welcome | Subscribed | Unsubscribed | Pong | StreamError | Goodbye
+StreamMessage = Welcome | Subscribed | Unsubscribed | Pong | StreamError | Warn | Goodbye

@@ -6,7 +6,8 @@ import msgspec
 
 __all__ = [
     "AssetStateChanged", "ClientConnected", "ClientDisconnected", "ClientRegistered", "ClientUnregistered", "CommandReceived",
-    "ConfigRejected", "ConfigReloaded", "Event", "IngestorStatus", "LinesRejected", "LogLevelChanged", "Receipt",
+    "ConfigRejected", "ConfigReloaded", "Event", "IngestorStatus", "LinesRejected", "LogLevelChanged",
+    "MemoryPressure", "Receipt",
 ]
 
 
@@ -29,6 +30,10 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """How long the oldest queued byte had waited."""
     delivered: int = 0
     """Messages of the stream that were handed over completely."""
+    skipped: int = 0
+    """Messages that the policy ``skip`` dropped; ``gap`` messages told of them."""
+    conflated: int = 0
+    """Messages that were merged into newer ones, by ``conflate`` or ``max_rate``."""
     last_asset: str | msgspec.UnsetType = msgspec.UNSET
     last_seq: int | msgspec.UnsetType = msgspec.UNSET
     """The last message of the stream that was delivered completely; absent if none was."""
@@ -110,7 +115,20 @@ class LogLevelChanged(_Event, frozen=True, kw_only=True, tag="LogLevelChanged"):
     previous: str
 
 
+class MemoryPressure(_Event, frozen=True, kw_only=True, tag="MemoryPressure"):
+    """What waits for all subscribers together crossed a mark, or somebody was let go because of it."""
+
+    level: str
+    """``normal``, ``soft`` or ``hard``: the highest mark it is above."""
+    held_bytes: int
+    """When the last mark was crossed."""
+    evicted: str | None = None
+    """The client that was let go, whose receipt is in ClientDisconnected; or the sink, whose is in the log."""
+    freed_bytes: int = 0
+    """What waited for it."""
+
+
 Event = (
     AssetStateChanged | IngestorStatus | LinesRejected | ClientRegistered | ClientUnregistered | ClientConnected
-    | ClientDisconnected | CommandReceived | ConfigReloaded | ConfigRejected | LogLevelChanged
+    | ClientDisconnected | CommandReceived | ConfigReloaded | ConfigRejected | LogLevelChanged | MemoryPressure
 )

@@ -58,6 +58,7 @@ CLOSINGS: dict[str, Closing] = {
     "slow_consumer_age": Closing(4004, "the oldest waiting byte was older than allowed", reconnect=True),
     "unresponsive": Closing(4005, "nothing was heard from the client, not even a pong", reconnect=True),
     "disconnected_by_operator": Closing(4006, "an operator closed the connection", reconnect=True),
+    "memory_pressure": Closing(4007, "memory is short, and others are more important or waited less", reconnect=True),
     # Endings in which no close frame of ours can be written:
     "client_left": Closing(1000, "the client closed the connection", reconnect=True),
     "connection_lost": Closing(1006, "the connection broke", reconnect=True),
@@ -72,6 +73,7 @@ STOPS: dict[str, str] = {
     "EngineStopping": "the engine is stopping",
     "BackpressureOverflow": "its pipe stayed full for longer than stdout_full_s",
     "SlowSink": "it did not read its lines in time",
+    "MemoryPressure": "too much waits in memory for subscribers, and others are more important",
     "StdoutClosed": "it closed its standard output and stayed",
     "StdinClosed": "it closed its standard input and stayed",
 }

@@ -7,8 +7,9 @@ from typing import Literal
 import msgspec
 
 __all__ = [
-    "LIVE_KEYS", "AdminSettings", "AssetSettings", "DeadLetterSettings", "Limits", "ListenSettings", "LogLevel",
-    "LogSettings", "QualitySettings", "RestartSettings", "Settings", "SinkSettings", "StateSettings",
+    "LIVE_KEYS", "STANDARD_CLASS", "AdminSettings", "AssetSettings", "ClientClass", "DeadLetterSettings", "Limits",
+    "ListenSettings", "LogLevel", "LogSettings", "QualitySettings", "RestartSettings", "Settings", "SinkSettings",
+    "StateSettings",
 ]
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -45,6 +46,21 @@ class Limits(_Section, frozen=True, kw_only=True):
     """The longest ingestor line, without its line feed; 65,536 is also the most."""
     clients: int = 20_000
     topics_per_client: int = 2_000
+    memory_soft_bytes: int = 256 << 20
+    """Of everything that waits in outboxes: above it the least important, longest waiting ones are given up."""
+    memory_hard_bytes: int = 512 << 20
+    """Above it nobody new is let in, and the least important assets pause."""
+
+
+STANDARD_CLASS = "standard"
+"""Of clients that name none. It is always there; configured, it may have another priority."""
+
+
+class ClientClass(_Section, frozen=True, kw_only=True):
+    """What clients of one class have in common."""
+
+    priority: int = 5
+    """0 to 9; when memory is short, lower goes first."""
 
 
 class LogSettings(_Section, frozen=True, kw_only=True):
@@ -90,7 +106,7 @@ class _ChildSettings(_Section, frozen=True, kw_only=True):
     restart: RestartSettings = RestartSettings()
 
 
-LIVE_KEYS = frozenset({"linger_s", "stop_grace_s", "restart", "start", "kind", "quality"})
+LIVE_KEYS = frozenset({"linger_s", "stop_grace_s", "restart", "start", "kind", "quality", "priority"})
 """Keys of an asset or sink whose change takes effect under the running process; any other needs a new one."""
 
 
@@ -104,10 +120,14 @@ class AssetSettings(_ChildSettings, frozen=True, kw_only=True):
     stdout_full_s: float | None = 10.0
     """A pipe that stays full for longer gets its ingestor killed; null: never. Replays are never killed: the pipe paces them."""
     quality: QualitySettings = QualitySettings()
+    priority: int = 5
+    """0 to 9; when memory is short, lower pauses first."""
 
 
 class SinkSettings(_ChildSettings, frozen=True, kw_only=True):
     topics: list[str]
+    priority: int = 9
+    """0 to 9, beside those of the clients' classes."""
 
 
 class Settings(_Section, frozen=True, kw_only=True):
@@ -118,5 +138,6 @@ class Settings(_Section, frozen=True, kw_only=True):
     limits: Limits = Limits()
     logs: LogSettings = LogSettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()
+    client_classes: dict[str, ClientClass] = {}
     assets: dict[str, AssetSettings] = {}
     sinks: dict[str, SinkSettings] = {}

@@ -50,7 +50,7 @@ def test_a_replay_may_keep_its_pipe_full(settings: Any) -> None:
 CHANGES: dict[str, Any] = {
     "command": ["venue-feed", "-v"], "cwd": "/", "env": {"A": "1"}, "unbuffer": "pty", "origin": "replay",
     "stdout_full_s": 3.0, "linger_s": 1.0, "stop_grace_s": 1.0, "start": "always", "kind": "data",
-    "restart": {"max_s": 1.0}, "quality": {"future_ms": 5},
+    "restart": {"max_s": 1.0}, "quality": {"future_ms": 5}, "priority": 1,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import threading
 from collections.abc import Callable
@@ -111,13 +112,26 @@ def test_reload(engine: Any, finstream: Run) -> None:
         assert finstream("reload").returncode == 0
 
 
-def test_clients(engine: Any, finstream: Run) -> None:
+def test_clients(engine: Any, finstream: Run, finstream_process: Callable[..., subprocess.Popen[str]]) -> None:
     uuid = _register(engine)
     shown = finstream("clients", "show", uuid)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert uuid in shown.stdout
     assert "waiting" in shown.stdout
     assert json.loads(finstream("clients", "show", uuid, "--json").stdout)["topics"] == []
+    path = f"{engine.addresses['public']}/v1/clients/{uuid}/subscriptions"
+    body = {"topics": ["quick", "spare"], "policy": "conflate", "max_rate": 2.5}
+    assert httpx.post(path, json=body, trust_env=False).status_code == 200
+    told = finstream("clients", "show", uuid).stdout
+    assert re.search(r"^policies\.quick\.policy +conflate$", told, re.MULTILINE)
+    assert re.search(r"^policies\.spare\.max_rate +2\.5$", told, re.MULTILINE)
+    process = finstream_process("subscribe", "--client", uuid)
+    assert process.stdout is not None
+    process.stdout.readline()
+    told = finstream("clients", "show", uuid).stdout
+    assert re.search(r"^statistics\.skipped +0$", told, re.MULTILINE)
+    assert re.search(r"^statistics\.conflated +[\d,]+$", told, re.MULTILINE)
+    process.kill()
     assert finstream("clients", "delete", uuid).stdout == f"unregistered {uuid}\n"
     gone = finstream("clients", "show", uuid, "--json")
     assert (gone.returncode, gone.stdout) == (1, "")

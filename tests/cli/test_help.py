@@ -73,6 +73,9 @@ def test_the_version(finstream: Callable[..., subprocess.CompletedProcess[str]])
     [
         (["nonsense"], "There are: run, demo"),
         (["subscribe"], "Name a topic"),
+        (["subscribe", "a", "--policy", "skip", "--trades", "conflate"], "needs --policy conflate"),
+        (["subscribe", "--client", "x", "--policy", "skip"], "name them"),
+        (["subscribe", "a", "--max-rate", "0"], "0.01<=x<=1000"),
         (["subscribe", "Not A Topic"], "a topic is asset or asset:SYMBOL"),
         (["assets", "--public", "ftp://x"], "write host:port or http://host:port"),
         (["logs", "level", "loud"], "'debug'"),

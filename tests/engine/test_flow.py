@@ -82,6 +82,57 @@ def test_topics_over_rest_and_back_after_a_reconnect(engine: Any, tools: Any) ->
     assert problem(engine.public("GET", path)) == (404, "unknown-client")
 
 
+def test_policies_over_rest_outlive_the_engine(engine: Any, tools: Any) -> None:
+    engine.start()
+    uuid = engine.register()
+    path = f"/v1/clients/{uuid}/subscriptions"
+    answer = engine.public("POST", path, json={"topics": ["tick", "tick:A"], "policy": "skip", "max_rate": 0.5})
+    skip = {"policy": "skip", "max_rate": 0.5}
+    assert answer.json() == {"topics": ["tick", "tick:A"], "policies": {"tick": skip, "tick:A": skip}}
+    answer = engine.public("PUT", path, json={"topics": ["tick:A", "tick"], "policy": "conflate"})
+    kept = {"topics": ["tick", "tick:A"], "policies": {"tick": {"policy": "conflate"}, "tick:A": {"policy": "conflate"}}}
+    assert answer.json() == kept
+    assert engine.public("POST", path, json={"topics": ["tick"]}).json()["policies"] == {"tick:A": {"policy": "conflate"}}
+    for wrong, field in (
+        ({"policy": "none"}, "$.policy"), ({"trades": "conflate"}, "$.trades"), ({"max_rate": 0.001}, "$.max_rate"),
+        ({"max_rate": 1e9}, "$.max_rate"), ({"policies": {}}, "$.policies"),
+    ):  # fmt: skip
+        answer = engine.public("POST", path, json={"topics": ["tick"], **wrong})
+        assert (problem(answer), answer.json()["field"]) == ((400, "invalid-field"), field)
+    answer = engine.http.request("DELETE", engine.ready["public"] + path, json={"topics": ["tick"], "policy": "skip"})
+    assert (problem(answer), answer.json()["field"]) == ((400, "invalid-field"), "$.policy")
+    assert engine.stop() == 0
+    engine.start()
+    assert engine.public("GET", path).json() == {"topics": ["tick", "tick:A"], "policies": {"tick:A": {"policy": "conflate"}}}
+    assert engine.client(uuid)["policies"] == {"tick:A": {"policy": "conflate"}}
+    with engine.connect(uuid) as client:
+        assert tools.hear(client)["policies"] == {"tick:A": {"policy": "conflate"}}
+        tools.hear(client, "tick")
+        statistics = engine.client(uuid)["statistics"]
+        assert (statistics["skipped"], statistics["conflated"]) == (0, 0)
+
+
+def test_classes_of_clients_follow_the_configuration(engine: Any, tools: Any) -> None:
+    engine.config["client_classes"] = {"gold": {"priority": 9}}
+    engine.start()
+    answer = engine.public("POST", "/v1/clients", json={"class": "gold"})
+    assert answer.status_code == 201
+    assert engine.client(answer.json()["uuid"])["class"] == "gold"
+    assert engine.client(engine.register())["class"] == "standard"
+    answer = engine.public("POST", "/v1/clients", json={"class": "silver"})
+    assert (problem(answer), answer.json()["field"]) == ((400, "invalid-field"), "$.class")
+    assert "standard, gold" in answer.json()["detail"]
+    engine.config["client_classes"]["silver"] = {}
+    engine.config["limits"] = {"memory_soft_bytes": 1 << 20, "memory_hard_bytes": 2 << 20}
+    engine.configure()
+    change = engine.admin("POST", "/v1/config/reload").json()
+    assert change["needs_engine_restart"] == []
+    assert engine.public("POST", "/v1/clients", json={"class": "silver"}).status_code == 201
+    reloaded = tools.until(lambda: engine.log("configuration reloaded"))[0]
+    assert reloaded["hot"] == ["limits.memory_soft_bytes", "limits.memory_hard_bytes", "client_classes"]
+    assert engine.asset_state("tick")["priority"] == 5
+
+
 def test_an_unknown_client_is_refused(shared_engine: Any) -> None:
     uuid = "3f0c5b1e-8d55-4a50-9f7a-3b1f0d2c9a11"
     with pytest.raises(InvalidStatus) as refused:

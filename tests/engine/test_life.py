@@ -35,8 +35,8 @@ def test_the_ready_line(engine: Any) -> None:
     assert ready["stream"].startswith("ws://127.0.0.1:")
     assert ready["admin"].startswith("http://127.0.0.1:")
     assert engine.public("GET", "/health/liveness").json() == {"status": "alive"}
-    assert engine.public("GET", "/health/readiness").json() == {"status": "ready"}
-    assert engine.admin("GET", "/health/readiness").json() == {"status": "ready"}
+    assert engine.public("GET", "/health/readiness").json() == {"status": "ready", "memory": "normal"}
+    assert engine.admin("GET", "/health/readiness").json() == {"status": "ready", "memory": "normal"}
     engine.stop()
     assert engine.process.stdout.read() == b""
 

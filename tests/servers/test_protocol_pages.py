@@ -11,7 +11,7 @@ import pytest
 
 from finstream.servers.public import ArenaView, AssetDetail
 from finstream.services.session import ClientView
-from finstream.vocabulary.commands import StreamMessage, StreamRequest
+from finstream.vocabulary.commands import StreamMessage, StreamRequest, SubscriptionRequest, Topics
 from finstream.vocabulary.events import Receipt
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -32,15 +32,21 @@ def test_all_are_json(text: str) -> None:
 
 
 def test_requests_and_control_messages() -> None:
-    requests = [text for text in inline(STREAM) if text.startswith('{"op"')]
-    assert len(requests) == 3
+    requests = [text for text in [*inline(STREAM), *blocks(STREAM)] if text.startswith('{"op"')]
+    assert len(requests) == 4
     for text in requests:
         msgspec.json.decode(text, type=StreamRequest)
-    messages = [text for text in [*inline(STREAM), *blocks(STREAM)] if re.match(r'{"type":"(?!asset|tick)', text)]
+    messages = [text for text in [*inline(STREAM), *blocks(STREAM)] if re.match(r'{"type":"(?!asset|tick|gap)', text)]
     assert len(messages) == 4
     for text in messages:
         message = msgspec.json.decode(text, type=StreamMessage)
         assert msgspec.to_builtins(message) == json.loads(text)
+
+
+def test_bodies() -> None:
+    asked, answered = [text for text in blocks(REST) if text.startswith('{"topics"')]
+    msgspec.json.decode(asked, type=SubscriptionRequest)
+    assert msgspec.to_builtins(msgspec.json.decode(answered, type=Topics)) == json.loads(answered)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finstream.servers.reading import read_json
-from finstream.vocabulary.commands import Ping, StreamRequest, Subscribe, TopicList
+from finstream.vocabulary.commands import LogLevelRequest, Ping, StreamRequest, Subscribe, TopicList
 from finstream.vocabulary.errors import RequestError
 
 requests = msgspec.json.Decoder(StreamRequest)
@@ -52,6 +52,13 @@ def test_no_json(data: str | bytes) -> None:
 )
 def test_the_member_is_named(data: str, problem: str, field: str) -> None:
     assert refusal(data) == (problem, field)
+
+
+def test_what_may_be_written_instead_is_said() -> None:
+    with pytest.raises(RequestError, match=r"write kill or skip or conflate$"):
+        read_json('{"op":"subscribe","topics":["a"],"policy":"some"}', requests)
+    with pytest.raises(RequestError, match=r"write debug or info or warning or error$"):
+        read_json('{"level":"loud"}', msgspec.json.Decoder(LogLevelRequest))
 
 
 @given(st.one_of(st.binary(), st.text(), st.recursive(

@@ -16,6 +16,8 @@ import trio
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.trio.client import ClientConnection, connect
 
+from finstream.pump import HalfFull, OutboxClosed, OutboxStatistics
+from finstream.vocabulary.errors import RequestError
 from finstream.vocabulary.events import ClientDisconnected, Receipt
 from finstream.vocabulary.problems import type_uri
 from finstream.vocabulary.reasons import CLOSINGS
@@ -138,6 +140,12 @@ async def test_a_conversation(open_stream: Any) -> None:
         ('{"op":"ping","id":null,"x":1}', None, "invalid-field", "$.x"),
         ('{"op":"ping","since":1,"id":6}', 6, "invalid-field", "$.since"),
         ('{"op":"ping","id":' + "[" * 5000 + "}", None, "invalid-field", "$.id"),
+        ('{"op":"subscribe","topics":["alpha"],"policy":"sometimes","id":8}', 8, "invalid-field", "$.policy"),
+        ('{"op":"subscribe","topics":["alpha"],"trades":"conflate","id":9}', 9, "invalid-field", "$.trades"),
+        ('{"op":"subscribe","topics":["alpha"],"max_rate":0,"id":10}', 10, "invalid-field", "$.max_rate"),
+        ('{"op":"subscribe","topics":["alpha"],"max_rate":1000.1,"id":11}', 11, "invalid-field", "$.max_rate"),
+        ('{"op":"subscribe","topics":["alpha"],"max_rate":"5","id":12}', 12, "invalid-field", "$.max_rate"),
+        ('{"op":"unsubscribe","topics":["alpha"],"policy":"skip","id":13}', 13, "invalid-field", "$.policy"),
     ],
 )  # fmt: skip
 async def test_a_bad_request_gets_an_error_and_the_connection_lives_on(
@@ -199,6 +207,40 @@ async def test_whoever_subscribes_is_told_the_present_state(open_stream: Any) ->
         async with connect(stream.url(uuid)) as client:
             assert [(await hear(client))["type"], await hear(client), await hear(client)] == ["welcome", paused, failing]
             assert (await ask(client, op="ping"))["type"] == "pong"
+
+
+async def test_the_choices_of_a_subscription_are_repeated_and_kept(open_stream: Any) -> None:
+    async with open_stream() as stream:
+        uuid = stream.register()
+        async with connect(stream.url(uuid)) as client:
+            assert "policies" not in await hear(client)
+            answer = await ask(client, op="subscribe", topics=["alpha"], policy="skip", id=1)
+            assert answer == {"type": "subscribed", "id": 1, "topics": ["alpha"], "policy": "skip"}
+            answer = await ask(client, op="subscribe", topics=["beta"], policy="conflate", trades="conflate", max_rate=10)
+            merging = {"policy": "conflate", "trades": "conflate", "max_rate": 10.0}
+            assert answer == {"type": "subscribed", "topics": ["beta"], **merging}
+            answer = await ask(client, op="subscribe", topics=["alpha"], policy="kill", trades="keep")
+            assert answer == {"type": "subscribed", "topics": ["alpha"]}, "the plain choices go without saying"
+        async with connect(stream.url(uuid)) as client:
+            welcome = await hear(client)
+            assert (welcome["topics"], welcome["policies"]) == (["alpha", "beta"], {"beta": merging})
+
+
+async def test_whoever_is_half_behind_is_warned(open_stream: Any) -> None:
+    limits = Limits(outbox_bytes=10_000, outbox_age_ms=700)
+    async with open_stream(simulated=True, limits=limits) as stream, connect(stream.url(stream.register())) as client:
+        await hear(client)
+        (connection,) = stream.server.connections
+        connection.told(HalfFull(outbox=0, queued_bytes=5001, oldest_ms=12))
+        warning = await hear(client)
+        assert warning.pop("detail")
+        assert warning == {
+            "type": "warning", "code": "slow_consumer", "queued_bytes": 5001, "max_bytes": 10_000, "oldest_ms": 12,
+            "max_age_ms": 700, "simulated": True,
+        }  # fmt: skip
+        connection.close("unregistered")
+        connection.told(HalfFull(outbox=0, queued_bytes=5001, oldest_ms=12))
+        await expect_end(client, "unregistered")
 
 
 async def test_in_simulation_every_message_says_so(open_stream: Any) -> None:
@@ -302,6 +344,28 @@ async def test_who_hangs_up_during_the_handshake_leaves_nothing(open_stream: Any
         await until(lambda: not stream.server.connections and not stream.pump.statistics().outboxes)
 
 
+async def test_nobody_is_let_in_while_memory_is_short(open_stream: Any) -> None:
+    short = True
+
+    def admit() -> None:
+        if short:
+            raise RequestError("memory-pressure", "too much waits")
+
+    async with open_stream(surroundings={"admit": admit}) as stream:
+        uuid = stream.register()
+        with pytest.raises(InvalidStatus) as raised:
+            async with connect(stream.url(uuid)):
+                pass
+        response = raised.value.response
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+        assert json.loads(response.body)["type"] == type_uri("memory-pressure")
+        status, _problem = await refusal(stream.url("stranger"))
+        assert status == 404, "who is not registered need not come back"
+        short = False
+        async with connect(stream.url(uuid)) as client:
+            assert (await hear(client))["type"] == "welcome"
+
+
 # --- how connections end ---
 
 
@@ -316,7 +380,7 @@ async def test_the_client_leaves(open_stream: Any) -> None:
         told = await receipt(stream, uuid)
         assert (told.reason, told.detail) == ("client_left", "close code 3001: had enough")
         said = json.loads(msgspec.json.encode(told))
-        figures = {"queued_bytes": 0, "queued_messages": 0, "oldest_ms": 0, "delivered": 0}
+        figures = {"queued_bytes": 0, "queued_messages": 0, "oldest_ms": 0, "delivered": 0, "skipped": 0, "conflated": 0}
         assert said.keys() == {"reason", "detail", "at", *figures}  # nothing was delivered, so there is no last message
         assert said.items() >= figures.items()
 
@@ -353,6 +417,25 @@ async def test_the_newest_connection_wins(open_stream: Any) -> None:
                 assert stream.sessions.describe(uuid).state == "connected"
                 assert await ask(second, op="ping") == {"type": "pong"}
                 assert stream.demand.wanted_by("alpha") == 1
+
+
+async def test_whoever_goes_for_want_of_memory_hears_why(open_stream: Any, log_lines: list[Any]) -> None:
+    async with open_stream() as stream:
+        uuid = stream.register()
+        async with connect(stream.url(uuid)) as client:
+            await hear(client)
+            (connection,) = stream.server.connections
+            none = OutboxStatistics(
+                published=0, delivered=0, queued_messages=0, skipped=0, conflated=0, killed=0, queued_bytes=0,
+                oldest_ms=0, sent_bytes=0, last_asset=None, last_seq=None,
+            )  # fmt: skip
+            connection.told(OutboxClosed(0, "memory_pressure", 0, 40, 900, none))
+            goodbye = await expect_end(client, "memory_pressure")
+            assert "900 bytes were waiting" in goodbye["detail"]
+        told = await receipt(stream, uuid)
+        assert (told.reason, told.queued_bytes, told.oldest_ms) == ("memory_pressure", 900, 40)
+        (line,) = [line for line in log_lines if line["event"] == "client disconnected"]
+        assert line["log_level"] == "warning"
 
 
 async def test_an_unregistered_client_is_told(open_stream: Any) -> None:

@@ -13,7 +13,7 @@ from finstream.services.config import find_default, load, read
 from finstream.services.config_checks import Address, parse_address
 from finstream.services.config_ranges import RANGES
 from finstream.vocabulary.errors import ConfigError
-from finstream.vocabulary.settings import AssetSettings, Settings, SinkSettings
+from finstream.vocabulary.settings import AssetSettings, ClientClass, Settings, SinkSettings
 
 
 def test_no_key_gives_the_defaults() -> None:
@@ -30,9 +30,11 @@ def test_every_key_can_be_set() -> None:
         listen: {public: "0.0.0.0:0", stream: "[::1]:9001", admin: "localhost:9002", origins: ["https://a.example:8443"]}
         admin: {token_env: TOKEN}
         state: {path: s.db, reconnect_window_s: 1}
-        limits: {outbox_bytes: 4096, outbox_age_ms: 100, line_bytes: 1000, clients: 1, topics_per_client: 2}
+        limits: {outbox_bytes: 4096, outbox_age_ms: 100, line_bytes: 1000, clients: 1, topics_per_client: 2,
+                 memory_soft_bytes: 2000000, memory_hard_bytes: 2000000}
         logs: {level: error}
         dead_letters: {path: d.jsonl, max_bytes: 5000, files: 1}
+        client_classes: {gold: {priority: 9}, standard: {priority: 0}}
         assets:
           sim:
             command: [sim, "--rate", "5"]
@@ -48,6 +50,7 @@ def test_every_key_can_be_set() -> None:
             unbuffer: pty
             stdout_full_s: null
             quality: {future_ms: null, max_age_ms: 7}
+            priority: 0
         sinks:
           file: {command: [tee], topics: [sim, "sim:BTC/USDT"], stop_grace_s: 1.5}
     """
@@ -105,6 +108,7 @@ def test_every_number_of_the_settings_has_a_range_that_holds_its_default() -> No
     collect(Settings, "")
     collect(AssetSettings, "*.")
     collect(SinkSettings, "*.")
+    collect(ClientClass, "client_classes.*.")
     assert set(found) == set(RANGES)
     for key, defaults in found.items():
         for default in defaults:

@@ -45,6 +45,11 @@ def test_every_key_is_explained_with_its_default(key: str) -> None:
     assert len(meaning) > 5
 
 
+def test_the_priority_of_an_asset_has_its_own_default() -> None:
+    of_assets = PAGE.split("## `assets.NAME`")[1].split("## `sinks.NAME`")[0]
+    assert f"| `priority` | `{AssetSettings(command=['x']).priority}` |" in of_assets
+
+
 def test_nothing_is_explained_that_there_is_not() -> None:
     assert set(ROWS) == set(EXPECTED)
 
@@ -64,6 +69,7 @@ def test_what_a_reload_does_with_an_engine_key_is_true(key: str) -> None:
     section, _, name = key.partition(".")
     other: Any = {
         "mode": "simulation", "listen.origins": ["https://a.example"], "logs.level": "error",
+        "client_classes": {"gold": {"priority": 9}},
         "listen.public": "127.0.0.1:1", "listen.stream": "127.0.0.1:2", "listen.admin": "127.0.0.1:3",
     }.get(key)  # fmt: skip
     if other is None:
@@ -92,7 +98,7 @@ def test_the_examples_are_good() -> None:
 def test_ranges_that_are_written_are_those_that_hold() -> None:
     plain = {"1,024": 1024, "1 GiB": 1 << 30, "65,536": 65_536, "1,000,000": 1_000_000, "1,000": 1000, "1 KiB": 1024,
              "1 TiB": 1 << 40, "an hour": 3600, "a day": 86_400, "30 days": 30 * 86_400, "0 s": 0, "0.1 s": 0.1,
-             "1 ms": 1, "64": 64, "1": 1}  # fmt: skip
+             "1 ms": 1, "64": 64, "1": 1, "1 MiB": 1 << 20, "0": 0, "9": 9}  # fmt: skip
     found = 0
     for key, (_default, meaning, _reload) in ROWS.items():
         if written := re.search(r"[(;] ?([0-9a-zA-Z,. ]+?) to ([0-9a-zA-Z,. ]+?)[).]", meaning):

@@ -193,7 +193,7 @@ async def test_a_registered_client_waits_for_its_window(world: World, events: Ca
     assert len(session.uuid) == 36
     view = world.sessions.describe(session.uuid)
     assert msgspec.to_builtins(view) == {
-        "uuid": session.uuid, "state": "waiting", "registered_at": NOW_US, "topics": [],
+        "uuid": session.uuid, "state": "waiting", "registered_at": NOW_US, "class": "standard", "topics": [],
         "expires_at": NOW_US + 120_000_000,
     }  # fmt: skip
     assert events() == [ClientRegistered(client=session.uuid)]
@@ -484,13 +484,13 @@ async def test_a_connection_is_described_with_its_account(
     view = msgspec.to_builtins(world.sessions.describe(uuid))
     statistics = view.pop("statistics")
     assert view == {
-        "uuid": uuid, "state": "connected", "registered_at": NOW_US, "topics": ["binance"], "connected_since": NOW_US,
-        "peer": "peer",
+        "uuid": uuid, "state": "connected", "registered_at": NOW_US, "class": "standard", "topics": ["binance"],
+        "connected_since": NOW_US, "peer": "peer",
     }  # fmt: skip
     assert statistics.pop("sent_bytes") > 0
     assert statistics == {
-        "published": 1, "delivered": 1, "queued_messages": 0, "killed": 0, "queued_bytes": 0, "oldest_ms": 0,
-        "last_asset": "binance", "last_seq": 1,
+        "published": 1, "delivered": 1, "queued_messages": 0, "skipped": 0, "conflated": 0, "killed": 0,
+        "queued_bytes": 0, "oldest_ms": 0, "last_asset": "binance", "last_seq": 1,
     }  # fmt: skip
 
 

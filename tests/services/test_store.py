@@ -145,8 +145,10 @@ async def test_the_file_is_small_and_plain_for_other_tools(running: MakeStore, p
         store.save(record("a", "binance:BTC/USDT", expires_at=5))
     assert sorted(file.name for file in path.parent.iterdir()) == ["finstream.db"], "no log is left behind"
     with sqlite3.connect(path) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
-        assert connection.execute("SELECT * FROM clients").fetchall() == [("a", 1, '["binance:BTC/USDT"]', 5)]
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("SELECT * FROM clients").fetchall() == [
+            ("a", 1, '["binance:BTC/USDT"]', 5, "{}", "standard"),
+        ]
     connection.close()
 
 

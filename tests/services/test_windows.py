@@ -8,8 +8,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from finstream.services.connection import Connection
 from finstream.services.session import Session
-from finstream.services.subscriptions import Connection
 from finstream.services.windows import Windows
 
 
