@@ -51,8 +51,9 @@ cdef extern from *:
     }
     static int fs_no_password(char *a, int b, int c, void *d) { (void)a; (void)b; (void)c; (void)d; return 0; }
     /* TLS 1.2 or newer; AES with 128 bits first, since it is the cheapest by far and strong enough for anything public; no
-       renegotiation, which lets a client make us work at will; no session cache: tickets do, which the clients keep. Buffers of
-       idle connections are released. */
+       renegotiation, which lets a client make us work at will; no memory of sessions. No tickets after the handshake either: programs
+       hardly ever use them, and in those that send and receive in two threads (Python's ssl before 3.13) a ticket that arrives while the
+       first request is written garbles the connection. Buffers of idle connections are released. */
     static void *fs_new_context(void) {
       void *context = fs_SSL_CTX_new(fs_TLS_server_method());
       if (!context) return NULL;
@@ -60,7 +61,7 @@ cdef extern from *:
       fs_SSL_CTX_ctrl(context, 33, 0x1 | 0x2 | 0x10, NULL);       /* mode: partial writes, moving buffer, release buffers */
       fs_SSL_CTX_ctrl(context, 44, 0, NULL);                      /* session cache: off */
       fs_SSL_CTX_set_options(context, 0x00020000u | 0x00400000u | 0x40000000u);  /* no compression, our order, no renegotiation */
-      fs_SSL_CTX_set_num_tickets(context, 1);
+      fs_SSL_CTX_set_num_tickets(context, 0);
       fs_SSL_CTX_set_default_passwd_cb(context, fs_no_password);
       if (fs_SSL_CTX_set_ciphersuites(context, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256") == 1 &&
           fs_SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1)

@@ -30,7 +30,8 @@ def parts_of(source: Path) -> set[str]:
 
 
 def test_every_native_part_makes_the_extension_stale() -> None:
-    extensions = {extension["name"].removeprefix("finstream."): extension for extension in PROJECT["tool"]["setuptools"]["ext-modules"]}
+    modules = PROJECT["tool"]["setuptools"]["ext-modules"]
+    extensions = {extension["name"].removeprefix("finstream."): extension for extension in modules}
     assert set(extensions) == {path.stem for path in (ROOT / "finstream").glob("*.pyx")}
     for name, extension in extensions.items():
         assert set(extension["depends"]) == {f"finstream/{part}.pxd" for part in parts_of(ROOT / "finstream" / f"{name}.pyx")}
