@@ -61,6 +61,8 @@ cdef extern from *:
     static inline void fs_reset_on_close(int fd) {
       struct linger l = {1, 0}; setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof l);
     }
+    /* While corked, only full segments leave: of several records that makes few, and wakes the peer less. */
+    static inline void fs_cork(int fd, int on) { setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on); }
     static inline int fs_pair(int *ours, int *theirs, int to_us, int to_them) {
       int both[2];
       if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, both)) return -1;
@@ -116,6 +118,7 @@ cdef extern from *:
     int unwatch "fs_unwatch"(int set, int fd) noexcept nogil
     int accept_connection "fs_accept"(int listener, char* name) noexcept nogil
     void reset_on_close "fs_reset_on_close"(int fd) noexcept nogil
+    void cork "fs_cork"(int fd, int on) noexcept nogil
     int make_pair "fs_pair"(int* ours, int* theirs, int to_us, int to_them) noexcept nogil
     int ring_every "fs_ring_every"(int timer, int ms) noexcept nogil
     int duplicate "fs_duplicate"(int fd) noexcept nogil
@@ -131,7 +134,8 @@ cdef enum:
     RECORD_BYTES = 1 << 14          # the most that one TLS record holds
     TURN_BYTES = 1 << 18            # for one peer, then it is another's turn
     READS_AT_ONCE = 4               # of one peer's records
-    FROM_PUMP_BYTES = 1 << 17       # SO_SNDBUF of the pump's end (the kernel doubles it, and counts its own overhead)
+    FROM_PUMP_BYTES = 1 << 16         # SO_SNDBUF of the pump's end (the kernel doubles it, and counts its own overhead): what is beyond waits
+                                    # in the outbox, where the bounds are, and leaves it in larger pieces
     TO_PUMP_BYTES = 1 << 15         # of ours: clients say little, and the pump may pause them
     EVENTS_AT_ONCE = 256            # of epoll
     ACCEPTS_AT_ONCE = 64
@@ -484,6 +488,9 @@ cdef class NativeRelay:
         """How many bytes are on their way; fewer when the socket is full, or the link broken."""
         cdef int done = 0
         cdef int result, error
+        cdef bint corked = length > RECORD_BYTES and link.peer_writable
+        if corked:
+            cork(link.peer_fd, 1)
         while done < length and link.peer_writable:
             ERR_clear_error()
             result = SSL_write(link.ssl, data + done, min(length - done, RECORD_BYTES))
@@ -496,6 +503,8 @@ cdef class NativeRelay:
             elif error != FS_WANT_READ:
                 self.give_up(link)
             break
+        if corked:
+            cork(link.peer_fd, 0)
         add(&self.encrypted_bytes, done)
         return done
 
