@@ -44,7 +44,7 @@ pytest: $(EXTENSION) ## The tests alone (PYTEST_ARGS='-k NAME').
 bench: $(EXTENSION) ## The benchmarks.
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
-sanitize: $(EXTENSION) ## The pump's tests and its fuzzer under AddressSanitizer and UndefinedBehaviorSanitizer.
+sanitize: $(EXTENSION) ## The native parts' tests and fuzzer under AddressSanitizer and UndefinedBehaviorSanitizer.
 	$(BIN)/python tests/pump/sanitized.py
 
 fuzz: $(EXTENSION) ## Fuzz the pump under the sanitizers until something is found.
