@@ -38,11 +38,7 @@ class EncryptedListener:
     async def run(self, listener: socket.socket, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Accept until :meth:`stop`; returns once all connections are gone. The listener stays the caller's, who may close it."""
         self._tls.renewed = self._relay.renew
-        try:
-            await self._relay.run(listener.fileno(), self._connected, self._failed, task_status=task_status)
-        finally:
-            self.quiet.close()
-            self._other_end.close()
+        await self._relay.run(listener.fileno(), self._connected, self._failed, task_status=task_status)
         self._logger.debug("the TLS relay has ended", statistics=self._relay.statistics())
 
     def stop_accepting(self) -> None:
@@ -51,6 +47,11 @@ class EncryptedListener:
     def stop(self) -> None:
         """What is on its way may still arrive, for ``leaving_s``."""
         self._relay.stop()
+
+    def close(self) -> None:
+        """Once neither the relay runs nor the pump listens."""
+        self.quiet.close()
+        self._other_end.close()
 
     def _connected(self, fd: int, peer: str) -> bool:
         return self._pump.adopt(fd, peer) is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import trio
 
@@ -76,13 +76,14 @@ class StreamServer:
             self._tls, around.pump, around.logger,
             most_connections=most_connections, handshake_s=around.handshake_s, leaving_s=around.close_s,
         )  # fmt: skip
-        async with trio.open_nursery() as nursery:
-            with self._listening(listener, encrypted.quiet, most_connections):
-                await nursery.start(encrypted.run, listener)
-                task_status.started()
-                self._encrypted = encrypted
-                await self._serve()
-            encrypted.stop()
+        with closing(encrypted):
+            async with trio.open_nursery() as nursery:
+                with self._listening(listener, encrypted.quiet, most_connections):
+                    await nursery.start(encrypted.run, listener)
+                    task_status.started()
+                    self._encrypted = encrypted
+                    await self._serve()
+                encrypted.stop()
 
     async def _serve(self) -> None:
         await self._stopping.wait()

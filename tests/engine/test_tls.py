@@ -112,8 +112,9 @@ def test_what_is_no_tls_is_dropped_and_harms_nobody(tls_engine: Any, tools: Any)
         client.send('{"op":"subscribe","topics":["tick"],"id":1}')
         tools.hear(client, "tick")
         for garbage in (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", os.urandom(3000), b"\x16\x03\x01\x02\x00\x01", b""):
-            with socket.create_connection(place(engine.ready["stream"])) as stranger:
-                stranger.sendall(garbage)
+            for side in ("stream", "public", "admin"):
+                with socket.create_connection(place(engine.ready[side])) as stranger:
+                    stranger.sendall(garbage)
         with socket.create_connection(place(engine.ready["stream"])) as stranger:
             stranger.sendall(b"GET /v1/stream HTTP/1.1\r\nHost: a\r\n\r\n")
             answer = b""
@@ -122,6 +123,8 @@ def test_what_is_no_tls_is_dropped_and_harms_nobody(tls_engine: Any, tools: Any)
             assert b"HTTP/1.1" not in answer, "nothing is answered in plain text"
         tools.until(lambda: "http request" in {line["reason"] for line in engine.log("TLS handshake failed")})
         tools.hear(client, "tick")
+    assert engine.public("GET", "/health/readiness").status_code == 200
+    assert engine.log("the HTTP server failed and is started again") == []
 
 
 def test_old_protocols_are_refused(tls_engine: Any) -> None:
