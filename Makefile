@@ -44,7 +44,7 @@ pytest: $(EXTENSION) ## The tests alone (PYTEST_ARGS='-k NAME').
 bench: $(EXTENSION) ## The benchmarks.
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
-sanitize: $(EXTENSION) ## The pump's tests and its fuzzer under AddressSanitizer and UndefinedBehaviorSanitizer.
+sanitize: $(EXTENSION) ## The native parts' tests and fuzzer under AddressSanitizer and UndefinedBehaviorSanitizer.
 	$(BIN)/python tests/pump/sanitized.py
 
 fuzz: $(EXTENSION) ## Fuzz the pump under the sanitizers until something is found.
@@ -52,7 +52,7 @@ fuzz: $(EXTENSION) ## Fuzz the pump under the sanitizers until something is foun
 
 clean: ## Remove all that was made, the virtual environment included; var/ (the engine's state) stays.
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/build
-	rm -f finstream/*.so finstream/_fastpath.c finstream/_fastpath.html
+	rm -f finstream/*.so finstream/_fastpath.c finstream/_fastpath.html finstream/_tls.c finstream/_tls.html
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(DEPENDENCIES): pyproject.toml

@@ -108,6 +108,10 @@ BARS = (
     Bar("median latency, 1 subscriber, 1,000/s: against the floor", _against("latency", "1", "p50_us", "floor"), "≤", 1.1, "×", 2),
     *_fan_out_bars(),
     *_sustained_bars(),
+    Bar(
+        "highest sustained deliveries/s, 100 subscribers: with TLS against without",
+        _against("deliveries", "100", "deliveries_per_s", "finstream-wss", inverse=True), "≥", 0.5, "×", 2,
+    ),
     Bar("memory per idle connection at 10,000", _absolute("idle", "10000", "kib_each"), "≤", 4, " KiB", 2),
     Bar("reconnect storm of 2,000", _absolute("storm", "2000", "reconnects_per_s"), "≥", 2000, "/s", 0),
     Bar("reconnect storm: p99 of others against before", _absolute("storm", "2000", "p99_ratio"), "≤", 2, "×", 2),

@@ -35,6 +35,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     stamp_member: str = "ts"
     """The member that carries the producer's stamp."""
     stamp_unit_ns: int = 1
+    tls: bool = False
     symbols: int = 0
     """Of so many symbols, which the producer takes in turn, each connection gets ``symbols_each`` (0: all)."""
     symbols_each: int = 0
@@ -128,6 +129,7 @@ class LoadClient:
         ready when it has received a tick. ``name``: of its files, if there are several clients."""
         options: dict[str, object] = {
             "--at-once": at_once,
+            "--tls": int(endpoint.tls),
             "--protocol": endpoint.protocol,
             "--symbols": endpoint.symbols,
             "--symbols-each": endpoint.symbols_each,

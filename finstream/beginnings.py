@@ -13,6 +13,7 @@ import msgspec
 from finstream.servers.admin import admin_token
 from finstream.servers.front import Listeners
 from finstream.servers.listeners import ListenError, address_of, open_listener, split_address
+from finstream.servers.tls import Tls
 from finstream.services.config import load
 from finstream.vocabulary.errors import ConfigError
 from finstream.vocabulary.settings import Settings
@@ -28,6 +29,7 @@ def check_start(path: Path, settings: Settings, listeners: Listeners) -> None:
     """
     new = load(path)
     admin_token(new, os.environ)
+    Tls.of(new.tls)
     before, after = msgspec.structs.asdict(settings.listen), msgspec.structs.asdict(new.listen)
     ours = {address_of(listener)[1] for listener in listeners.all()}
     with ExitStack() as opened:

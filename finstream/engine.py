@@ -34,6 +34,7 @@ from finstream.endings import explain
 from finstream.pump import LineRejected, Pump, StatusLine
 from finstream.servers.admin import admin_token
 from finstream.servers.front import Front, Listeners
+from finstream.servers.tls import Tls
 from finstream.services.bus import Bus
 from finstream.services.client_classes import ClientClasses
 from finstream.services.config import load
@@ -87,8 +88,9 @@ async def run_engine(config_path: Path, *, ready: Ready) -> int:
         settings = load(config_path)
         logs.set_level(settings.logs.level)
         token = admin_token(settings, os.environ)
+        tls = Tls.of(settings.tls)
         with closing(Listeners(settings.listen)) as listeners:
-            engine = Engine(config_path, settings, listeners, logs=logs, token=token)
+            engine = Engine(config_path, settings, listeners, logs=logs, token=token, tls=tls)
             await engine.run(ready)
         return endings.REBOOT if engine.stop.reason == "engine_restarting" else endings.OK
     except Exception as error:  # the outermost edge: nothing but an exit code leaves here
@@ -118,10 +120,13 @@ class Stop:
 class Engine:
     """All parts, and how they hang together. Run it once."""
 
-    def __init__(self, path: Path, settings: Settings, listeners: Listeners, *, logs: Logs, token: str | None) -> None:
+    def __init__(
+        self, path: Path, settings: Settings, listeners: Listeners, *, logs: Logs, token: str | None, tls: Tls | None
+    ) -> None:
         self._path = path
         self._settings = settings
         self._listeners = listeners
+        self._tls = tls
         self._logs = logs
         self._log = get_logger("engine")
         self._assets = set(settings.assets)
@@ -159,7 +164,9 @@ class Engine:
             classes=self._classes,
             evicted=self._memory.evicted,
         )
-        self._config = ConfigWatch(path, settings, bus=self._bus, logger=get_logger("confman"), apply=self._apply)
+        self._config = ConfigWatch(
+            path, settings, bus=self._bus, logger=get_logger("confman"), apply=self._apply, prepare=self._renew_certificate
+        )
         self._front = Front(
             settings,
             listeners,
@@ -173,6 +180,7 @@ class Engine:
             logger=get_logger("servman"),
             epoch=self._epoch,
             token=token,
+            tls=tls,
             reboot=self._reboot,
         )
 
@@ -200,7 +208,7 @@ class Engine:
             await front.start(self._front.run)
             async with trio.open_nursery() as watching:
                 await watching.start(self._config.run)
-                urls = self._listeners.urls()
+                urls = self._listeners.urls(secure=self._tls is not None)
                 self._log.info(
                     "ready", version=finstream.__version__, epoch=self._epoch, mode=self._settings.mode, **urls
                 )
@@ -210,6 +218,10 @@ class Engine:
             self._front.stop(self.stop.reason, children_s=self._longest_ladder_s())
 
     # --- told by others ---
+
+    def _renew_certificate(self) -> None:
+        if self._tls is not None:
+            self._tls.renew()
 
     async def _apply(self, settings: Settings, plan: Plan) -> None:
         """A changed configuration takes effect."""

@@ -3,9 +3,44 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+import ssl
+import subprocess
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+
+
+class CertificateFiles(NamedTuple):
+    cert: Path
+    key: Path
+
+    def client_context(self) -> ssl.SSLContext:
+        """Of a client that trusts this certificate, and no other."""
+        return ssl.create_default_context(cafile=str(self.cert))
+
+
+@pytest.fixture(scope="session")
+def make_certificate() -> Callable[..., CertificateFiles]:
+    """Makes certificates of localhost and 127.0.0.1 that sign themselves, with the openssl command."""
+
+    def make(directory: Path, name: str = "server") -> CertificateFiles:
+        files = CertificateFiles(directory / f"{name}.pem", directory / f"{name}.key")
+        command = [
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+            "-keyout", str(files.key), "-out", str(files.cert), "-subj", f"/CN={name}",
+            "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-addext", "keyUsage=critical,digitalSignature,keyCertSign",
+        ]  # fmt: skip
+        subprocess.run(command, check=True, capture_output=True)
+        return files
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory, make_certificate: Callable[..., CertificateFiles]) -> CertificateFiles:
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
 
 
 @pytest.hookimpl(wrapper=True)

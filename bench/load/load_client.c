@@ -2,13 +2,14 @@
 //
 //   load_client --port P --connections N [--path /p | --paths FILE] [--hello TEXT]... [--own-hellos FILE] [--ready-text TEXT | --ready-at-tick 1]
 //               [--protocol plain|nats|mqtt] [--subprotocol NAME] [--index-member trade_id] [--stamp-member ts] [--stamp-unit-ns 1]
-//               [--symbols N --symbols-each K] [--at-once 100] [--timeout-s 30] [--cpu N]
+//               [--symbols N --symbols-each K] [--at-once 100] [--timeout-s 30] [--cpu N] [--tls 1]
 //
 // --paths FILE      one path a line; connection i takes line i (a session of its own, say)
 // --hello TEXT      sent after the handshake, and of --own-hellos line i by connection i
 // --ready-text TEXT a connection is ready when a message holds this, --ready-at-tick 1: with its first tick (default: at once)
 // --index-member, --stamp-member, --stamp-unit-ns: where the producer's running index and stamp are in a message, and the stamp's unit
 // --symbols, --symbols-each: connection i gets only the ticks of K of N symbols, from the i * K-th on; an index mod N is its symbol
+// --tls 1           with TLS, whoever it is at the other end
 // --at-once N       so many connections may be on their way
 //
 // Says {"connected":…,"failed":…,"elapsed_ns":…,"reason":…,"ready_after":…,"answered_after":…} when all are ready or the time is over
@@ -35,6 +36,7 @@
 
 #include "clock.h"
 #include "subscribers.h"
+#include "tls.h"
 
 // --- commands ---------------------------------------------------------------------------------------------------------------
 
@@ -191,11 +193,16 @@ static void read_options(int argc, char **argv) {
     else if (!strcmp(name, "--stamp-member")) member_name(&options.stamp_member, value);
     else if (!strcmp(name, "--stamp-unit-ns")) options.stamp_unit_ns = atoll(value);
     else if (!strcmp(name, "--timeout-s")) options.timeout_ns = (int64_t)(atof(value) * 1e9);
+    else if (!strcmp(name, "--tls")) options.tls = atoi(value);
     else if (!strcmp(name, "--cpu")) options.cpu = atoi(value);
     else {
       fprintf(stderr, "load_client: unknown option %s\n", name);
       exit(2);
     }
+  }
+  if (options.tls && !tls_load()) {
+    fprintf(stderr, "load_client: there is no OpenSSL (libssl.so.3)\n");
+    exit(2);
   }
   if (paths) options.paths = read_lines(paths);
   if (hellos) options.own_hellos = read_lines(hellos);

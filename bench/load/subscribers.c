@@ -13,6 +13,7 @@
 
 #include "clock.h"
 #include "frames.h"
+#include "tls.h"
 
 enum { RECV_BYTES = 256 << 10, MAX_HEAD_BYTES = RECV_BYTES };
 // The nonce of RFC 6455's own example: with it the right answer is known, and can be checked, without SHA-1.
@@ -70,10 +71,16 @@ static void end(struct connection *c) {
     census.failed++;
   }
   c->state = CLOSED;
+  if (c->tls) tls_close(c->tls);
+  c->tls = NULL;
   close(c->fd);
   set_bytes(&c->unread, NULL, 0);
   set_bytes(&c->fragments, NULL, 0);
   set_bytes(&c->inner, NULL, 0);
+}
+
+static ssize_t wire_send(struct connection *c, const void *data, size_t n) {
+  return c->tls ? tls_send(c->tls, data, n) : send(c->fd, data, n, MSG_NOSIGNAL);
 }
 
 void subscriber_send(struct connection *c, int opcode, const void *payload, size_t n) {
@@ -81,7 +88,7 @@ void subscriber_send(struct connection *c, int opcode, const void *payload, size
   unsigned char out[65536 + FRAME_MAX_HEADER];
   mask ^= mask << 13, mask ^= mask >> 17, mask ^= mask << 5;
   size_t size = frame_write(out, opcode, payload, n < 65536 ? n : 65535, mask);
-  if (send(c->fd, out, size, MSG_NOSIGNAL) != (ssize_t)size) {
+  if (wire_send(c, out, size) != (ssize_t)size) {
     because("could not send", "", 0);
     end(c);
   }
@@ -195,12 +202,21 @@ static void on_connected(struct connection *c) {
   int error = 0;
   socklen_t size = sizeof error;
   getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+  if (options.tls && !error) {
+    if (!c->tls) c->tls = tls_open(c->fd);
+    enum tls_step step = tls_shake(c->tls);
+    if (step == TLS_READ || step == TLS_WRITE) {
+      watch(c, EPOLL_CTL_MOD, step == TLS_READ ? EPOLLIN : EPOLLOUT);
+      return;
+    }
+    if (step == TLS_FAILED) error = EPROTO;
+  }
   int n = snprintf(request, sizeof request,
                    "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: " NONCE
                    "\r\nSec-WebSocket-Version: 13\r\n%s%s%s\r\n",
                    options.paths ? options.paths[c - connections] : options.path, options.port,
                    options.subprotocol ? "Sec-WebSocket-Protocol: " : "", options.subprotocol ? options.subprotocol : "", options.subprotocol ? "\r\n" : "");
-  if (error || n >= (int)sizeof request || send(c->fd, request, (size_t)n, MSG_NOSIGNAL) != n) {
+  if (error || n >= (int)sizeof request || wire_send(c, request, (size_t)n) != n) {
     because("connect: ", strerror(error), strlen(strerror(error)));
     end(c);
     return;
@@ -236,26 +252,29 @@ static size_t on_upgrade(struct connection *c, const char *p, size_t n) {
   return head;
 }
 
-static void on_readable(struct connection *c) {
+// Returns whether there may be more that epoll knows nothing of.
+static int on_readable(struct connection *c) {
   memcpy(inbox, c->unread.data ? c->unread.data : "", c->unread.length);
-  ssize_t got = recv(c->fd, inbox + c->unread.length, RECV_BYTES, 0);
+  char *at = inbox + c->unread.length;
+  ssize_t got = c->tls ? tls_recv(c->tls, at, RECV_BYTES) : recv(c->fd, at, RECV_BYTES, 0);
   received_ns = now_ns();
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
   if (got <= 0) {
     because("the connection was cut", "", 0);
     end(c);
-    return;
+    return 0;
   }
   run.receives++;
   size_t n = c->unread.length + (size_t)got, done = 0;
   if (c->state == UPGRADING && n > MAX_HEAD_BYTES) {
     because("handshake refused: its answer does not end", "", 0);
     end(c);
-    return;
+    return 0;
   }
   if (c->state == UPGRADING) done = on_upgrade(c, inbox, n);
   if (c->state == SUBSCRIBING || c->state == READY) done += on_frames(c, inbox + done, n - done);
   if (c->state != CLOSED && (n > done || c->unread.length)) set_bytes(&c->unread, inbox + done, n - done);
+  return c->tls && got == RECV_BYTES;
 }
 
 // --- the face ---------------------------------------------------------------------------------------------------------------
@@ -286,5 +305,7 @@ void subscribers_stall(void) {
 
 void subscribers_on_event(struct connection *c) {
   if (c->state == CONNECTING) on_connected(c);
-  else if (c->state != CLOSED) on_readable(c);
+  else
+    while (c->state != CLOSED && on_readable(c)) {
+    }
 }

@@ -18,6 +18,7 @@ struct bytes {
 
 struct connection {
   int fd;
+  void *tls;               // NULL: in plain text
   enum state state;
   struct account account;
   int64_t hello_ns;        // when it said what it wants
@@ -28,7 +29,7 @@ struct connection {
 
 // What the command line says.
 struct options {
-  int port, connections, hellos, cpu, at_once, ready_at_tick;
+  int port, connections, hellos, cpu, at_once, ready_at_tick, tls;
   enum protocol protocol;
   const char *path, *subprotocol, *hello[MAX_HELLOS], *ready_text;
   char **paths, **own_hellos;

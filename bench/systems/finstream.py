@@ -10,6 +10,8 @@ import contextlib
 import http.client
 import os
 import shutil
+import ssl
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -25,6 +27,7 @@ from bench.systems.base import (
     ControlledSystem,
     OnDemandSystem,
     RunningSystem,
+    StreamingSystem,
     SymbolSystem,
     versions_of,
 )
@@ -52,13 +55,17 @@ class _Engine:
     def __init__(self, program: Program, ready: _Ready) -> None:
         self._program = program
         self.ready = ready
+        self._tls = ready.public.startswith("https:")
 
     @property
     def pids(self) -> list[int]:
         return [self._program.pid]
 
     def endpoint(self, subscribers: int) -> Endpoint:
-        public = http.client.HTTPConnection(urlsplit(self.ready.public).netloc, timeout=30)
+        netloc = urlsplit(self.ready.public).netloc
+        public = http.client.HTTPConnection(netloc, timeout=30)
+        if self._tls:  # on this machine, with a certificate of a moment ago
+            public = http.client.HTTPSConnection(netloc, timeout=30, context=ssl._create_unverified_context())
         try:
             paths = tuple(f"/v1/stream?client={self._register(public)}" for _ in range(subscribers))
         except OSError as error:
@@ -74,6 +81,7 @@ class _Engine:
             ready_text='"type":"subscribed"',
             stamp_member="ts_event",
             stamp_unit_ns=1000,
+            tls=self._tls,
         )
 
     def _register(self, public: http.client.HTTPConnection) -> str:
@@ -94,7 +102,7 @@ class FinStream(ArenaSystem, SymbolSystem, OnDemandSystem, ControlledSystem):
     )
 
     def missing(self) -> str | None:
-        return None if self._command() else "the finstream command is not installed: pip install -e ."
+        return None if _command() else "the finstream command is not installed: pip install -e ."
 
     def versions(self) -> dict[str, str]:
         return versions_of("finstream", "trio", "trio-websocket")
@@ -118,10 +126,10 @@ class FinStream(ArenaSystem, SymbolSystem, OnDemandSystem, ControlledSystem):
         return None
 
     def running(self, directory: Path, ingestor: list[str]) -> AbstractContextManager[_Engine]:
-        return self._engine(directory, ingestor, start="always")
+        return _engine(directory, ingestor, start="always")
 
     def waiting(self, directory: Path, ingestor: list[str]) -> AbstractContextManager[_Engine]:
-        return self._engine(directory, ingestor, start="on_demand")
+        return _engine(directory, ingestor, start="on_demand")
 
     def selective(self, endpoint: Endpoint, subscribers: int, symbols: int, each: int) -> Endpoint:
         hellos = []
@@ -135,43 +143,74 @@ class FinStream(ArenaSystem, SymbolSystem, OnDemandSystem, ControlledSystem):
         command = [sys.executable, str(_NOISE), running.ready.public, running.ready.admin]
         return Program(command, directory=directory, name="noise")
 
+
+class FinStreamTls(StreamingSystem):
+    """The same with TLS: the streams are encrypted, and the load client decrypts them."""
+
+    name = "finstream-wss"
+    work = "typed"
+    note = f"{FinStream.note}; TLS 1.3, AES-128-GCM, and the load client decrypts on the load's core"
+
+    def missing(self) -> str | None:
+        if shutil.which("openssl") is None:
+            return "the openssl command is not installed: apt install openssl"
+        return None if _command() else "the finstream command is not installed: pip install -e ."
+
+    def versions(self) -> dict[str, str]:
+        return versions_of("finstream") | {"openssl": ssl.OPENSSL_VERSION}
+
     @contextlib.contextmanager
-    def _engine(self, directory: Path, ingestor: list[str], *, start: str) -> Iterator[_Engine]:
-        command = self._command()
-        assert command is not None
-        settings = {
-            "mode": "simulation",
-            "listen": {"public": "127.0.0.1:0", "stream": "127.0.0.1:0", "admin": "127.0.0.1:0"},
-            "state": {"path": str(directory / "state.db")},
-            "dead_letters": {"path": str(directory / "dead-letters.jsonl")},
-            "limits": {"outbox_bytes": _OUTBOX_BYTES, "memory_soft_bytes": _MARKS_BYTES, "memory_hard_bytes": _MARKS_BYTES},
-            "logs": {"level": "warning"},
-            "assets": {
-                "bench": {
-                    "command": ingestor,
-                    "kind": "pricing",
-                    "origin": "synthetic",
-                    "start": start,
-                    "stdout_full_s": None,
-                }
-            },
-        }
-        config = directory / "config.yaml"
-        config.write_bytes(msgspec.yaml.encode(settings))
-        engine = Program([command, "run", "--config", str(config)], directory=directory, name="finstream")
+    def running(self, directory: Path, ingestor: list[str]) -> Iterator[_Engine]:
+        cert, key = directory / "cert.pem", directory / "key.pem"
+        make = [
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+            "-subj", "/CN=localhost", "-keyout", str(key), "-out", str(cert),
+        ]  # fmt: skip
+        subprocess.run(make, check=True, capture_output=True)
+        with _engine(directory, ingestor, start="always", tls={"cert_file": str(cert), "key_file": str(key)}) as engine:
+            yield engine
+
+
+@contextlib.contextmanager
+def _engine(
+    directory: Path, ingestor: list[str], *, start: str, tls: dict[str, str] | None = None
+) -> Iterator[_Engine]:
+    command = _command()
+    assert command is not None
+    settings: dict[str, object] = {
+        "mode": "simulation",
+        **({"tls": tls} if tls else {}),
+        "listen": {"public": "127.0.0.1:0", "stream": "127.0.0.1:0", "admin": "127.0.0.1:0"},
+        "state": {"path": str(directory / "state.db")},
+        "dead_letters": {"path": str(directory / "dead-letters.jsonl")},
+        "limits": {"outbox_bytes": _OUTBOX_BYTES, "memory_soft_bytes": _MARKS_BYTES, "memory_hard_bytes": _MARKS_BYTES},
+        "logs": {"level": "warning"},
+        "assets": {
+            "bench": {
+                "command": ingestor,
+                "kind": "pricing",
+                "origin": "synthetic",
+                "start": start,
+                "stdout_full_s": None,
+            }
+        },
+    }
+    config = directory / "config.yaml"
+    config.write_bytes(msgspec.yaml.encode(settings))
+    engine = Program([command, "run", "--config", str(config)], directory=directory, name="finstream")
+    try:
         try:
-            try:
-                ready = msgspec.json.decode(engine.lines.read(_READY_TIMEOUT_S), type=_Ready)
-            except TrialFailed as error:
-                raise TrialFailed(f"{error}: {engine.last_words()}") from error
-            yield _Engine(engine, ready)
-        finally:
-            engine.stop()
-
-    @staticmethod
-    def _command() -> str | None:
-        """The command that belongs to this interpreter, not the one that happens to be first on the PATH."""
-        return shutil.which(os.environ.get("FINSTREAM") or str(Path(sys.executable).parent / "finstream"))
+            ready = msgspec.json.decode(engine.lines.read(_READY_TIMEOUT_S), type=_Ready)
+        except TrialFailed as error:
+            raise TrialFailed(f"{error}: {engine.last_words()}") from error
+        yield _Engine(engine, ready)
+    finally:
+        engine.stop()
 
 
-SYSTEMS = (FinStream(),)
+def _command() -> str | None:
+    """The command that belongs to this interpreter, not the one that happens to be first on the PATH."""
+    return shutil.which(os.environ.get("FINSTREAM") or str(Path(sys.executable).parent / "finstream"))
+
+
+SYSTEMS = (FinStream(), FinStreamTls())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Literal, ParamSpec, TypeVar
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
+from finstream.cli.trust import trusting
 from finstream.vocabulary.settings import ListenSettings
 
 __all__ = ["Addresses", "Side", "address_options", "as_url"]
@@ -26,6 +28,13 @@ class Addresses(msgspec.Struct, frozen=True, kw_only=True):
     public: str = f"http://{ListenSettings().public}"
     stream: str = f"ws://{ListenSettings().stream}"
     admin: str = f"http://{ListenSettings().admin}"
+    ca_file: str | None = None
+    """PEM certificates that are trusted besides the system's, where the addresses are https and wss."""
+
+    def trust(self) -> ssl.SSLContext | None:
+        """For TLS connections to these addresses; None where there will be none."""
+        secure = any(url.startswith(("https:", "wss:")) for url in (self.public, self.stream, self.admin))
+        return trusting(self.ca_file) if secure else None
 
     def differing_options(self, *sides: Side) -> str:
         """The options that lead another command to these addresses; empty where they are the default ones."""
@@ -79,16 +88,36 @@ def _option(side: Side) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
     )
 
 
+def _check_ca_file(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        trusting(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return value
+
+
+_CA_FILE = click.option(
+    "--ca-file",
+    metavar="FILE",
+    envvar="FINSTREAM_CA_FILE",
+    show_envvar=True,
+    callback=_check_ca_file,
+    help="Certificates (PEM) to trust besides the system's, for addresses with https and wss.",
+)
+
+
 def address_options(*sides: Side) -> Callable[[Callable[..., _R]], Callable[..., _R]]:
-    """Give a command the options for these sides, and its function one argument ``addresses``."""
+    """Give a command the options for these sides and --ca-file, and its function one argument ``addresses``."""
 
     def decorate(function: Callable[..., _R]) -> Callable[..., _R]:
         @wraps(function)
         def with_addresses(**arguments: Any) -> _R:
             given = {side: arguments.pop(side) for side in sides}
-            return function(addresses=Addresses(**given), **arguments)
+            return function(addresses=Addresses(**given, ca_file=arguments.pop("ca_file")), **arguments)
 
-        decorated: Callable[..., _R] = with_addresses
+        decorated: Callable[..., _R] = _CA_FILE(with_addresses)
         for side in reversed(sides):
             decorated = _option(side)(decorated)
         return decorated

@@ -22,6 +22,7 @@ from trio_websocket import (
 
 from finstream.cli.addresses import Addresses
 from finstream.cli.failures import Refused, Unreachable, read_problem
+from finstream.cli.trust import why_no_tls
 from finstream.vocabulary.policies import PLAIN, Policy
 
 __all__ = ["TOKEN_VARIABLE", "Rest", "ask", "open_stream"]
@@ -37,7 +38,8 @@ class Rest:
         self._addresses = addresses
         self._token = token if token is not None else os.environ.get(TOKEN_VARIABLE)
         # trust_env would send requests for 127.0.0.1 through a proxy that the environment names for other purposes.
-        self._http = httpx.AsyncClient(timeout=timeout_s, trust_env=False)
+        # Reading the system's certificates takes longer than most commands, so only where they are needed.
+        self._http = httpx.AsyncClient(timeout=timeout_s, trust_env=False, verify=addresses.trust() or False)
 
     async def __aenter__(self) -> Self:
         return self
@@ -75,7 +77,7 @@ class Rest:
         except httpx.TimeoutException:
             raise Unreachable(url, "no answer in time") from None
         except httpx.TransportError as error:
-            raise Unreachable(url, str(error) or type(error).__name__) from None
+            raise Unreachable(url, why_no_tls(error) or str(error) or type(error).__name__) from None
         if answer.is_success:
             return answer.content
         raise Refused(read_problem(answer.status_code, answer.content))
@@ -121,10 +123,17 @@ async def open_stream(addresses: Addresses, uuid: str) -> AsyncIterator[WebSocke
       Unreachable: nothing answered.
     """
     url = f"{addresses.stream}/v1/stream?client={quote(uuid, safe='')}"
+    # With a context, the library would speak TLS to any address.
+    trust = addresses.trust() if url.startswith("wss:") else None
     connected = False
     try:
         async with open_websocket_url(
-            url, message_queue_size=1000, connect_timeout=_TIMEOUT_S, disconnect_timeout=1, receive_buffer_size=65536
+            url,
+            ssl_context=trust,
+            message_queue_size=1000,
+            connect_timeout=_TIMEOUT_S,
+            disconnect_timeout=1,
+            receive_buffer_size=65536,
         ) as connection:
             connected = True
             yield connection
@@ -135,4 +144,4 @@ async def open_stream(addresses: Addresses, uuid: str) -> AsyncIterator[WebSocke
     except HandshakeError as error:
         if connected:  # a slow closing handshake after all was said: nothing is lost by it
             return
-        raise Unreachable(addresses.stream, str(error.__cause__ or error)) from None
+        raise Unreachable(addresses.stream, why_no_tls(error) or str(error.__cause__ or error)) from None

@@ -14,6 +14,7 @@ import msgspec
 
 from finstream.cli import exits
 from finstream.cli.output import say
+from finstream.cli.trust import UNTRUSTED
 from finstream.vocabulary.errors import ConfigError, FinStreamError
 
 __all__ = ["Problem", "Refused", "Unreachable", "read_problem", "report"]
@@ -80,6 +81,12 @@ def report(failure: FinStreamError, *, as_json: bool) -> int:
     return code
 
 
+def _unreachable_remedy(failure: Unreachable) -> str:
+    if failure.why.startswith(UNTRUSTED):
+        return "if it is your engine, name the certificate that signed its own: --ca-file FILE, or FINSTREAM_CA_FILE"
+    return "is it running? `finstream run` starts one; --public, --stream and --admin say where it is, with https and wss for TLS"
+
+
 def _described(failure: FinStreamError) -> tuple[int, Problem]:
     match failure:
         case Refused(problem=problem):
@@ -90,7 +97,7 @@ def _described(failure: FinStreamError) -> tuple[int, Problem]:
                 type="urn:finstream:problem:unreachable",
                 title=f"No engine answers at {failure.url}",
                 detail=failure.why,
-                remedy="is it running? `finstream run` starts one; --public, --stream and --admin say where it is",
+                remedy=_unreachable_remedy(failure),
             )
         case ConfigError():
             return exits.MISCONFIGURED, Problem(

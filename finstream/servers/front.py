@@ -19,6 +19,7 @@ from finstream.servers.public import public_routes
 from finstream.servers.rest import serve_rest
 from finstream.servers.stream import StreamServer
 from finstream.servers.surroundings import Surroundings
+from finstream.servers.tls import Tls
 from finstream.services.bus import Bus
 from finstream.services.config_watch import ConfigWatch
 from finstream.services.logs import Logger, Logs
@@ -47,12 +48,13 @@ class Listeners:
             self.admin = opened.enter_context(open_listener("admin", listen.admin))
             self._opened = opened.pop_all()
 
-    def urls(self) -> dict[str, str]:
-        """With the addresses really bound."""
+    def urls(self, *, secure: bool) -> dict[str, str]:
+        """With the addresses really bound; ``secure``: they are served with TLS."""
+        http, ws = ("https", "wss") if secure else ("http", "ws")
         return {
-            "public": url_of("http", self.public),
-            "stream": url_of("ws", self.stream),
-            "admin": url_of("http", self.admin),
+            "public": url_of(http, self.public),
+            "stream": url_of(ws, self.stream),
+            "admin": url_of(http, self.admin),
         }
 
     def all(self) -> list[socket.socket]:
@@ -63,7 +65,8 @@ class Listeners:
 
 
 class Front:
-    """``token`` is the admin token, None where none is needed; ``reboot(origin)`` begins a restart of the engine.
+    """``token`` is the admin token, None where none is needed; ``tls`` is None where nothing is encrypted;
+    ``reboot(origin)`` begins a restart of the engine.
 
     The listeners are the caller's to close, after :meth:`run` has returned.
     """
@@ -83,11 +86,13 @@ class Front:
         logger: Logger,
         epoch: str,
         token: str | None,
+        tls: Tls | None,
         reboot: Callable[[str], Awaitable[None]],
     ) -> None:
         self._pump = pump
         self._listeners = listeners
         self._logger = logger
+        self._tls = tls
         self._serves = False
         self._rest_stop = trio.Event()
         origins = Origins(settings.listen.origins, map(address_of, listeners.all()))
@@ -128,7 +133,8 @@ class Front:
                 wall_us=wall_clock_us,
                 asset_message=supervisor.asset_message,
                 admit=memory.admit,
-            )
+            ),
+            tls=tls,
         )
 
     def is_ready(self) -> bool:
@@ -137,7 +143,7 @@ class Front:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until :meth:`stop`; returns once everybody has gone, or been cut off after some seconds."""
-        rest = partial(serve_rest, stop=self._rest_stop, logger=self._logger)
+        rest = partial(serve_rest, stop=self._rest_stop, logger=self._logger, tls=None if self._tls is None else self._tls.http)
         async with trio.open_nursery() as servers:
             await servers.start(rest, self._public, self._listeners.public)
             await servers.start(rest, self._admin, self._listeners.admin)

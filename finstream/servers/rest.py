@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -24,6 +25,8 @@ __all__ = ["serve_rest"]
 
 IDLE_S = 30.0
 """How long a connection may stay open without a request; also how long the head of a request may take."""
+HANDSHAKE_S = 10.0
+"""How long a TLS handshake may take."""
 DRAIN_S = 2.0
 """How long answers under way may take when the server stops."""
 RESTART_PAUSE_S = 0.1
@@ -40,6 +43,7 @@ async def serve_rest(
     *,
     stop: trio.Event,
     logger: Logger,
+    tls: ssl.SSLContext | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until ``stop`` is set; then stop accepting, let answers under way finish for DRAIN_S, and return.
@@ -53,7 +57,7 @@ async def serve_rest(
     while not stop.is_set():
         try:
             async with trio.open_nursery() as nursery:
-                await nursery.start(serve, _configuration(os.dup(listener.fileno())))
+                await nursery.start(serve, _configuration(os.dup(listener.fileno()), tls))
                 if not started:
                     started = True
                     task_status.started()
@@ -65,8 +69,23 @@ async def serve_rest(
             await trio.sleep(RESTART_PAUSE_S)
 
 
-def _configuration(fd: int) -> Config:
-    config = Config()
+class _Config(Config):
+    """Hypercorn's own would read the certificate from files at each start; ours is renewed where it is."""
+
+    tls: ssl.SSLContext | None = None
+
+    def create_ssl_context(self) -> ssl.SSLContext | None:
+        return self.tls
+
+    @property
+    def ssl_enabled(self) -> bool:
+        return self.tls is not None
+
+
+def _configuration(fd: int, tls: ssl.SSLContext | None) -> Config:
+    config = _Config()
+    config.tls = tls
+    config.ssl_handshake_timeout = HANDSHAKE_S
     config.bind = [f"fd://{fd}"]
     config.backlog = BACKLOG
     config.accesslog = None

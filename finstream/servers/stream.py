@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 
 import trio
 
 from finstream.pump import Requested
 from finstream.servers import problems
 from finstream.servers.connection import Connection
+from finstream.servers.encrypted import EncryptedListener
 from finstream.servers.handshake import client_of, not_a_handshake, raw_answer
 from finstream.servers.surroundings import Surroundings
+from finstream.servers.tls import Tls
 from finstream.servers.upgrade import NotAHandshakeError, accepting, read_handshake
 from finstream.vocabulary.errors import RequestError
 
@@ -31,12 +34,14 @@ _NOT_A_HANDSHAKE = not_a_handshake()
 
 
 class StreamServer:
-    """``jitter`` gives numbers from 0 up to 1: when each client is told to come back after a restart."""
+    """``tls`` is None where nothing is encrypted; ``jitter`` gives numbers from 0 up to 1: when each client is told to come
+    back after a restart."""
 
     def __init__(
         self,
         around: Surroundings,
         *,
+        tls: Tls | None = None,
         ping_after_s: float = 20.0,
         give_up_s: float = 60.0,
         jitter: Callable[[], float] = random.random,
@@ -45,6 +50,9 @@ class StreamServer:
         self._ping_after_s = ping_after_s
         self._give_up_s = give_up_s
         self._jitter = jitter
+        self._tls = tls
+        self._encrypted: EncryptedListener | None = None
+        self._listener: socket.socket | None = None
         self.connections: set[Connection] = set()
         self._stopping = trio.Event()
         self._empty = trio.Event()
@@ -57,11 +65,40 @@ class StreamServer:
         Cancelling cuts the connections off, each with its receipt.
         """
         around = self._around
+        most_connections = around.limits.clients + _MOST_STRANGERS
         listener.setblocking(False)
+        if self._tls is None:
+            with self._listening(listener, listener, most_connections):
+                task_status.started()
+                await self._serve()
+            return
+        encrypted = EncryptedListener(
+            self._tls, around.pump, around.logger,
+            most_connections=most_connections, handshake_s=around.handshake_s, leaving_s=around.close_s,
+        )  # fmt: skip
+        with closing(encrypted):
+            async with trio.open_nursery() as nursery:
+                with self._listening(listener, encrypted.quiet, most_connections):
+                    await nursery.start(encrypted.run, listener)
+                    task_status.started()
+                    self._encrypted = encrypted
+                    await self._serve()
+                encrypted.stop()
+
+    async def _serve(self) -> None:
+        await self._stopping.wait()
+        self._stop_listening()
+        if self.connections:
+            await self._empty.wait()
+
+    @contextmanager
+    def _listening(self, listener: socket.socket, accepting: socket.socket, most_connections: int) -> Iterator[None]:
+        """``accepting`` is what the pump accepts from; ``listener`` is closed in the end."""
+        around = self._around
         around.pump.listen(
-            listener.fileno(),
+            accepting.fileno(),
             self._asked,
-            most_connections=around.limits.clients + _MOST_STRANGERS,
+            most_connections=most_connections,
             handshake_s=around.handshake_s,
             ping_after_s=self._ping_after_s,
             silence_s=self._give_up_s,
@@ -69,20 +106,20 @@ class StreamServer:
             max_bytes=around.limits.outbox_bytes,
             max_age_ms=around.limits.outbox_age_ms,
         )
+        self._listener = listener
         try:
-            task_status.started()
-            await self._stopping.wait()
-            self._close(listener)
-            if self.connections:
-                await self._empty.wait()
+            yield
         finally:
-            self._close(listener)
+            self._stop_listening()
             for connection in list(self.connections):
                 connection.cut_off()
 
-    def _close(self, listener: socket.socket) -> None:
+    def _stop_listening(self) -> None:
         self._around.pump.stop_listening()
-        listener.close()
+        if self._encrypted is not None:
+            self._encrypted.stop_accepting()
+        if self._listener is not None:
+            self._listener.close()
 
     def stop(self, reason: str, *, children_s: float = 0.0) -> None:
         """Stop accepting, say goodbye to everybody. Returns at once; :meth:`run` returns when all are gone.

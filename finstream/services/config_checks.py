@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from finstream.services.config_ranges import check_ranges
 from finstream.services.config_types import suggestion
 from finstream.vocabulary.errors import ConfigError, RequestError
-from finstream.vocabulary.settings import AssetSettings, ListenSettings, Settings, SinkSettings
+from finstream.vocabulary.settings import AssetSettings, ListenSettings, Settings, SinkSettings, TlsSettings
 from finstream.vocabulary.topics import ASSET_NAME, parse_topic
 
 __all__ = ["Address", "check", "parse_address"]
@@ -41,6 +41,7 @@ def check(settings: Settings) -> None:
     """
     check_ranges(settings)
     _check_listen(settings.listen)
+    _check_tls(settings.tls)
     _check_engine(settings)
     for name in settings.client_classes:
         _check_spelling(f"client_classes.{name}", name)
@@ -110,6 +111,14 @@ def _check_web_origin(where: str, origin: str) -> None:
             "write scheme and host in lower case, a port if it is not the usual one, no path: https://dash.example.com"
         )
         raise ConfigError(where, f"{origin!r} is not a web origin", remedy)
+
+
+def _check_tls(tls: TlsSettings) -> None:
+    for key, file, other in (("cert_file", tls.cert_file, "key_file"), ("key_file", tls.key_file, "cert_file")):
+        if file is None and getattr(tls, other) is not None:
+            raise ConfigError(f"tls.{key}", f"is missing, while tls.{other} is set", "set both, or neither for no TLS")
+        if file is not None and (not file or "\0" in file or file.endswith("/")):
+            raise ConfigError(f"tls.{key}", f"{file!r} is not the path of a file", "name a PEM file, or write null")
 
 
 def _check_engine(settings: Settings) -> None:

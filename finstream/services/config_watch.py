@@ -52,6 +52,7 @@ class _Request(msgspec.Struct):
 class ConfigWatch:
     """``settings`` are those the engine was started with, from the same file; ``running`` are those in effect now.
 
+    ``prepare`` reads again whatever other files the configuration names, before a new one is applied; it may raise ConfigError.
     The file is read once it has stayed as it is for ``settle_s``: an editor that writes in place empties it first.
     """
 
@@ -63,6 +64,7 @@ class ConfigWatch:
         bus: Publisher,
         logger: Logger,
         apply: Apply,
+        prepare: Callable[[], None] = lambda: None,
         settle_s: float = 0.1,
     ) -> None:
         self.running = settings
@@ -71,6 +73,7 @@ class ConfigWatch:
         self._bus = bus
         self._logger = logger
         self._apply = apply
+        self._prepare = prepare
         self._requests, self._requested = trio.open_memory_channel[_Request](0)
         self._seen = b""
         self._seen_signature: _Signature = ()
@@ -113,6 +116,7 @@ class ConfigWatch:
             new = load(self._path)
             effective = with_engine_keys_of(self.running, new)
             self._check_effective(new, effective)
+            self._prepare()
         except ConfigError as error:
             self._logger.error("configuration rejected", path=str(self._path), error=str(error), origin=origin)
             self._bus.publish(ConfigRejected(path=str(self._path), error=str(error)))

@@ -3,7 +3,7 @@
     FinStreamError
     +-- ConfigError         the operator's: the configuration; carries where, what and the remedy
     +-- RequestError        the caller's: a REST or WebSocket request; carries the problem type and the field
-    +-- PumpFailed          ours: the pump's thread ended although nobody asked it to
+    +-- PumpFailed          ours: a native thread, the pump's or the relay's, ended although nobody asked it to
 """
 
 from __future__ import annotations
@@ -44,4 +44,4 @@ class RequestError(FinStreamError):
 
 
 class PumpFailed(FinStreamError):  # noqa: N818 - an event, named as such
-    """The pump ended by itself. The engine ends with it: a supervisor starts it again."""
+    """A native thread ended by itself. The engine ends with it: a supervisor starts it again."""

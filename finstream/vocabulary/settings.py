@@ -9,7 +9,7 @@ import msgspec
 __all__ = [
     "LIVE_KEYS", "STANDARD_CLASS", "AdminSettings", "AssetSettings", "ClientClass", "DeadLetterSettings", "Limits",
     "ListenSettings", "LogLevel", "LogSettings", "QualitySettings", "RestartSettings", "Settings", "SinkSettings",
-    "StateSettings",
+    "StateSettings", "TlsSettings",
 ]
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -27,6 +27,15 @@ class ListenSettings(_Section, frozen=True, kw_only=True):
     admin: str = "127.0.0.1:8090"
     origins: list[str] = []
     """Web origins besides our own whose pages may connect, like ``https://dash.example.com``."""
+
+
+class TlsSettings(_Section, frozen=True, kw_only=True):
+    """PEM files for all three listeners; both or neither. Read at the start and at every reload."""
+
+    cert_file: str | None = None
+    """The certificate, and behind it those that signed it."""
+    key_file: str | None = None
+    """Its key, without a password."""
 
 
 class AdminSettings(_Section, frozen=True, kw_only=True):
@@ -133,6 +142,7 @@ class SinkSettings(_ChildSettings, frozen=True, kw_only=True):
 class Settings(_Section, frozen=True, kw_only=True):
     mode: Literal["production", "simulation"] = "production"
     listen: ListenSettings = ListenSettings()
+    tls: TlsSettings = TlsSettings()
     admin: AdminSettings = AdminSettings()
     state: StateSettings = StateSettings()
     limits: Limits = Limits()

@@ -42,13 +42,16 @@ def test_growth_is_judged_from_few_to_many() -> None:
     assert verdict(Results(measurements=rows), "cost of a tick") == (1.4, False)
 
 
+SYSTEMS = ("finstream", "finstream-wss", "floor", "rust", "msgspec-decimal")
+
+
 def test_every_bar_is_about_something_that_is_measured() -> None:
     """With a row for each point that has each column as a figure, every bar gets a value."""
     rows = []
     for scenario in all_scenarios().values():
         for point in scenario.points:
             values = {column.key: 1.0 for column in scenario.columns}
-            rows += [row(scenario.name, point.name, name, **values) for name in ("finstream", "floor", "rust", "msgspec-decimal")]
+            rows += [row(scenario.name, point.name, name, **values) for name in SYSTEMS]
     verdicts = judge(Results(measurements=rows))
     assert len(verdicts) == len(BARS)
     assert [v.bar.what for v in verdicts if v.measured is None] == []

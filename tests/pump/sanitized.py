@@ -1,9 +1,9 @@
-"""The pump's tests and its fuzzer under AddressSanitizer and UndefinedBehaviorSanitizer.
+"""The tests of the native parts, and the pump's fuzzer, under AddressSanitizer and UndefinedBehaviorSanitizer.
 
     python tests/pump/sanitized.py                   build, prove that the sanitizers bite, run everything
     python tests/pump/sanitized.py --fuzz-forever    build, prove, fuzz until something is found
 
-Builds the extension with the sanitizers into build/sanitize/, beside links to the rest of the package, and puts that in
+Builds the extensions with the sanitizers into build/sanitize/, beside links to the rest of the package, and puts that in
 front of the installed one. What the sanitizers find ends the process at once, with a report on stderr and EXIT_CODE.
 """
 
@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 BUILD = ROOT / "build" / "sanitize"
+EXTENSIONS = ("_fastpath", "_tls")
 FLAGS = [
     "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-O1", "-g",
     "-shared", "-fPIC",
@@ -54,21 +55,22 @@ def runtimes() -> list[str]:
 
 
 def build() -> None:
-    """Compile the extension and the canary, unless nothing has changed since."""
+    """Compile the extensions and the canary, unless nothing has changed since."""
     runtimes()
     package = BUILD / "finstream"
     package.mkdir(parents=True, exist_ok=True)
-    sources = [ROOT / "finstream" / "_fastpath.pyx", *sorted((ROOT / "finstream").glob("*.pxd"))]
+    sources = sorted([*(ROOT / "finstream").glob("*.pyx"), *(ROOT / "finstream").glob("*.pxd")])
     settings = repr([FLAGS, CANARY, sys.version]).encode()
     state = hashlib.sha256(b"".join(source.read_bytes() for source in sources) + settings)
     stamp = BUILD / "stamp"
     if not stamp.exists() or stamp.read_text() != state.hexdigest():
         stamp.unlink(missing_ok=True)
-        generated = BUILD / "_fastpath.c"
-        _call([sys.executable, "-m", "cython", "-3", str(sources[0]), "-o", str(generated)], cwd=ROOT)
-        extension = package / f"_fastpath{sysconfig.get_config_var('EXT_SUFFIX')}"
-        include = f"-I{sysconfig.get_paths()['include']}"
-        _call(["gcc", *FLAGS, include, str(generated), "-o", str(extension)])
+        for name in EXTENSIONS:
+            source, generated = ROOT / "finstream" / f"{name}.pyx", BUILD / f"{name}.c"
+            _call([sys.executable, "-m", "cython", "-3", str(source), "-o", str(generated)], cwd=ROOT)
+            extension = package / f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
+            include = f"-I{sysconfig.get_paths()['include']}"
+            _call(["gcc", *FLAGS, include, str(generated), "-o", str(extension)])
         (BUILD / "canary.c").write_text(CANARY)
         _call(["gcc", *FLAGS, str(BUILD / "canary.c"), "-o", str(BUILD / "canary.so")])
         stamp.write_text(state.hexdigest())
@@ -117,13 +119,14 @@ def prove() -> None:
     blameless = python("-c", canary + "assert canary.touch(8, 7) == 1; assert canary.overflow(-1) == 0x7ffffffe")
     if blameless.returncode:
         raise AssertionError(f"the sanitizer stops what is right: {blameless.stderr[-2000:]}")
-    where = python("-c", "import finstream._fastpath as f; print(f.__file__)")
-    extension = Path(where.stdout.strip())
-    if where.returncode or not extension.is_relative_to(BUILD):
-        raise AssertionError(f"not the instrumented extension: {where.stdout} {where.stderr[-2000:]}")
-    for symbol in (b"__asan_report_load1", b"__ubsan_handle_add_overflow_abort"):
-        if symbol not in extension.read_bytes():
-            raise AssertionError(f"the extension was built without {symbol.decode()}")
+    for name in EXTENSIONS:
+        where = python("-c", f"import finstream.{name} as f; print(f.__file__)")
+        extension = Path(where.stdout.strip())
+        if where.returncode or not extension.is_relative_to(BUILD):
+            raise AssertionError(f"not the instrumented extension: {where.stdout} {where.stderr[-2000:]}")
+        for symbol in (b"__asan_report_load1", b"__ubsan_handle_add_overflow_abort"):
+            if symbol not in extension.read_bytes():
+                raise AssertionError(f"{name} was built without {symbol.decode()}")
 
 
 FUZZ = [str(HERE / "fuzz.py")]
@@ -133,6 +136,7 @@ TESTS = [
     # Tables that the twin alone reads, and those that the fuzzer begins with.
     "-k", "not twin- and not test_first_broken_rule_is_the_reason",
 ]
+RELAY_TESTS = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout", "120", str(ROOT / "tests" / "relay")]
 
 
 def main(arguments: list[str]) -> int:
@@ -144,7 +148,7 @@ def main(arguments: list[str]) -> int:
     print("both sanitizers are at work", flush=True)
     if options.fuzz_forever:
         os.execve(sys.executable, [sys.executable, *FUZZ, "--forever"], environment())
-    for command in (FUZZ, TESTS):
+    for command in (FUZZ, TESTS, RELAY_TESTS):
         code = subprocess.run([sys.executable, *command], env=environment(), cwd=BUILD, check=False).returncode
         if code:
             return code

@@ -28,6 +28,7 @@ def test_every_key_can_be_set() -> None:
     text = """
         mode: simulation
         listen: {public: "0.0.0.0:0", stream: "[::1]:9001", admin: "localhost:9002", origins: ["https://a.example:8443"]}
+        tls: {cert_file: one.pem, key_file: one.key}
         admin: {token_env: TOKEN}
         state: {path: s.db, reconnect_window_s: 1}
         limits: {outbox_bytes: 4096, outbox_age_ms: 100, line_bytes: 1000, clients: 1, topics_per_client: 2,

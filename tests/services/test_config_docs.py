@@ -70,13 +70,15 @@ def test_what_a_reload_does_with_an_engine_key_is_true(key: str) -> None:
     other: Any = {
         "mode": "simulation", "listen.origins": ["https://a.example"], "logs.level": "error",
         "client_classes": {"gold": {"priority": 9}},
+        "tls.cert_file": "other.pem", "tls.key_file": "other.pem",
         "listen.public": "127.0.0.1:1", "listen.stream": "127.0.0.1:2", "listen.admin": "127.0.0.1:3",
     }.get(key)  # fmt: skip
     if other is None:
         default = EXPECTED[key]
         other = f"{default}_" if isinstance(default, str) else default - 1
-    document = {section: {name: other} if name else other}
-    change = plan(Settings(), read(yaml.safe_dump(document), "test"))
+    before = {"tls": {"cert_file": "one.pem", "key_file": "one.pem"}} if section == "tls" else {}
+    document = {**before, section: {**before.get(section, {}), name: other} if name else other}
+    change = plan(read(yaml.safe_dump(before), "test"), read(yaml.safe_dump(document), "test"))
     assert change.hot == ([key] if ROWS[key][2] == "at once" else [])
     assert change.needs_engine_restart == ([key] if ROWS[key][2] == "next start" else [])
 
