@@ -97,7 +97,7 @@ def test_what_is_shipped_is_found_in_its_order() -> None:
         "parse", "assets", "latency", "fan-out", "pipe", "deliveries", "idle", "storm", "stalled", "symbols", "noise", "first-tick",
     ]  # fmt: skip
     assert list(all_systems()) == [
-        "finstream", "floor", "mosquitto", "msgspec-decimal", "nats", "node-ws", "node-ws-relay", "orjson-decimal",
+        "finstream", "finstream-wss", "floor", "mosquitto", "msgspec-decimal", "nats", "node-ws", "node-ws-relay", "orjson-decimal",
         "picows", "picows-relay", "websockets", "websockets-relay",
     ]  # fmt: skip
 
