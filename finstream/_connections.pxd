@@ -14,6 +14,7 @@ cdef inline bint push_bytes(Pump* pump, Outbox* outbox, const uint8_t* p, int64_
     cdef ssize_t n = 0
     if outbox == NULL or outbox.dead or (outbox.closed and not (outbox.parting and final)):
         return False
+    send_batch(pump, outbox)
     if final:
         release_all(pump, outbox, NULL)
     if outbox.head == NULL:

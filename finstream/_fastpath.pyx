@@ -95,6 +95,7 @@ cdef class NativePump:
         cdef Asset* asset
         for i in range(self.pump.outbox_slots):
             if self.pump.outboxes[i] != NULL:
+                drop_subscriptions(&self.pump, self.pump.outboxes[i])
                 free_outbox(&self.pump, self.pump.outboxes[i])
         for i in range(self.pump.source_slots):
             if self.pump.sources[i] != NULL:
@@ -225,6 +226,7 @@ cdef class NativePump:
         acquire(&self.pump)
         outbox = find_outbox(&self.pump, handle)
         if outbox != NULL:
+            send_batch(&self.pump, outbox)
             stop_waiting(&self.pump, outbox)
             outbox.dead = True
             show_interest(&self.pump, outbox)

@@ -84,7 +84,7 @@ cdef struct Outbox:
     SliceNote* notes
     int slice_count
     int slice_room
-    bint touched
+    int touched         # its place in the batch's list of those with slices, from 1; 0: not in it
     # Waiting:
     Chunk* head
     Chunk* tail
@@ -95,6 +95,8 @@ cdef struct Outbox:
     int64_t firm_bytes          # of those held, what may be neither dropped nor merged
     uint64_t held_messages
     uint64_t pending_messages   # that wait for their interval
+    int64_t pending_bytes
+    int64_t over_since          # ns: since when it is above its bound of bytes, as far as we looked; 0: it is not
     bint gaps                   # some subscription has skipped, and not told yet
     int64_t warned              # ns: when it was warned last
     bint warned_already         # since it was empty last

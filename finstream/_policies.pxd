@@ -56,6 +56,7 @@ cdef struct Rules:
     int64_t firm_bytes              # of them, those that may be neither dropped nor merged
     uint64_t count
     uint64_t pending
+    int64_t pending_bytes
     uint64_t gap_first
     uint64_t gap_last
     uint64_t gap_count              # skipped, and not told yet
@@ -143,13 +144,15 @@ cdef inline void skip_held(Rules* rules) noexcept nogil:
     cdef Held* held
     if rules.first == NULL:
         return
-    if rules.gap_count == 0:
-        rules.gap_first = rules.first.seq
-    rules.gap_last = rules.last.seq
     rules.gap_count += rules.count
     rules.outbox.skipped += rules.count
     while rules.first != NULL:
         held = rules.first
+        # With a greatest rate they are not in order.
+        if rules.gap_first == 0 or held.seq < rules.gap_first:
+            rules.gap_first = held.seq
+        if held.seq > rules.gap_last:
+            rules.gap_last = held.seq
         unlink(rules, held)
         free(held)
 
@@ -267,12 +270,13 @@ cdef inline bint feed_gap(Rules* rules, int64_t now) noexcept nogil:
         return False
     rules.outbox.tail.tamed = True
     rules.outbox.tamed_bytes += rules.outbox.tail.size
-    rules.gap_count = 0
+    rules.gap_count = rules.gap_first = rules.gap_last = 0
     return True
 
 
-cdef inline bint feed(Rules* rules, int64_t most, int64_t now) noexcept nogil:
-    """Move held messages of up to ``most`` bytes, at least one, to the end of the queue. False when there is no memory."""
+cdef inline bint feed(Rules* rules, int64_t most, bint tamed, int64_t now) noexcept nogil:
+    """Move held messages of up to ``most`` bytes, at least one, to the end of the queue. ``tamed``: they do not count against the
+    outbox's bounds there. False when there is no memory."""
     cdef Held* held = rules.first
     cdef Chunk* chunk
     cdef uint8_t* o
@@ -292,7 +296,7 @@ cdef inline bint feed(Rules* rules, int64_t most, int64_t now) noexcept nogil:
     o = chunk_bytes(chunk)
     chunk.asset = rules.asset.id
     chunk.messages = count
-    chunk.tamed = rules.policy != KILL
+    chunk.tamed = tamed and rules.policy != KILL
     while count:
         held = rules.first
         o = put_held(o, held, rules.outbox.lines)
@@ -321,6 +325,7 @@ cdef inline void free_rules(Rules* rules) noexcept nogil:
     cdef int i
     rules.outbox.killed += rules.count + rules.pending
     rules.outbox.pending_messages -= rules.pending
+    rules.outbox.pending_bytes -= rules.pending_bytes
     while rules.first != NULL:
         held = rules.first
         unlink(rules, held)

@@ -166,7 +166,7 @@ cdef struct Pump:
     int outbox_slots
     int outbox_count
     int next_slot                   # where to look for a free one
-    Outbox** touched                # with slices in this batch; room for every slot
+    Outbox** touched                # with slices in this batch, NULL once sent; room for every slot
     int touched_count
     Outbox* waiting                 # with something queued
     int64_t serial
@@ -183,9 +183,11 @@ cdef struct Pump:
     int64_t max_bytes
     int64_t max_age
     int64_t next_sweep
+    int64_t next_look               # at what waits
     int64_t last_look               # at the age of what waits; 0: nothing waited
     int64_t pardon                  # until then nobody is given up for age
     Rules* rated                    # subscriptions with an interval
+    int64_t pending_bytes           # of all messages that wait for their interval
     int cooling                     # slots of theirs that are not due yet
     bint has_excess                 # some outbox went over its bound in this turn
     int64_t turn                    # ns, monotonic: this turn's time, once somebody asked for it

@@ -50,7 +50,7 @@ cdef inline void stop_waiting(Pump* pump, Outbox* outbox) noexcept nogil:
 
 
 cdef inline bint feed_outbox(Pump* pump, Outbox* outbox) noexcept nogil:
-    """Queue some of what is held, of each subscription in turn. False when there is nothing, or no memory."""
+    """Queue some of what is held, of each subscription in turn. False when there is nothing, or no memory: then it is given up."""
     cdef Subscription* list = <Subscription*> outbox.subscriptions
     cdef Rules* rules
     cdef int i
@@ -59,7 +59,8 @@ cdef inline bint feed_outbox(Pump* pump, Outbox* outbox) noexcept nogil:
     for i in range(outbox.subscription_count):
         rules = <Rules*> list[i].rules
         if rules != NULL and (rules.first != NULL or rules.gap_count):
-            if not feed(rules, FEED_BYTES, turn_time(pump)):
+            if not feed(rules, FEED_BYTES, True, turn_time(pump)):
+                give_up(pump, outbox, CONNECTION_LOST, ENOMEM)
                 return False
     outbox.gaps = False
     return outbox.head != NULL
@@ -101,6 +102,8 @@ cdef inline void drain(Pump* pump, Outbox* outbox) noexcept nogil:
                 part = n
             advance(outbox, part)
             n -= part
+    if outbox.dead:
+        return
     stop_waiting(pump, outbox)
     on_drained(pump, outbox)
 
@@ -112,9 +115,9 @@ cdef inline void give(Pump* pump, Outbox* outbox, const uint8_t* start, int64_t 
         return
     outbox.published += messages
     if not outbox.touched:
-        outbox.touched = True
         pump.touched[pump.touched_count] = outbox
         pump.touched_count += 1
+        outbox.touched = pump.touched_count
 
 
 cdef inline int64_t oldest(Pump* pump, Outbox* outbox) noexcept nogil:
@@ -123,6 +126,7 @@ cdef inline int64_t oldest(Pump* pump, Outbox* outbox) noexcept nogil:
 
 
 cdef inline void take_account(Pump* pump, Outbox* outbox, Account* account) noexcept nogil:
+    cdef int i
     settle_accounts(outbox)
     account.published = outbox.published
     account.delivered = outbox.delivered
@@ -130,11 +134,14 @@ cdef inline void take_account(Pump* pump, Outbox* outbox, Account* account) noex
     account.skipped = outbox.skipped
     account.conflated = outbox.conflated
     account.killed = outbox.killed
-    account.queued_bytes = outbox.queued_bytes + outbox.held_bytes
+    account.queued_bytes = outbox.queued_bytes + outbox.held_bytes + outbox.pending_bytes
     account.oldest = oldest(pump, outbox)
     account.sent_bytes = outbox.sent_bytes
     account.last_asset = outbox.last_asset
     account.last_seq = outbox.last_seq
+    for i in range(outbox.slice_count):  # of a batch that is being sent just now
+        account.queued_messages += outbox.notes[i].messages
+        account.queued_bytes += outbox.slices[i].iov_len
 
 
 cdef inline void unrate(Pump* pump, Rules* rules) noexcept nogil:
@@ -160,6 +167,7 @@ cdef inline void end_for_good(Pump* pump, Outbox* outbox, int index) noexcept no
         pump.cooling -= 1
         slot = slot.next_cooling
     unrate(pump, rules)
+    pump.pending_bytes -= rules.pending_bytes
     free_rules(rules)
 
 
@@ -221,31 +229,3 @@ cdef inline void free_outbox(Pump* pump, Outbox* outbox) noexcept nogil:
     free(outbox.notes)
     free(outbox.subscriptions)
     free(outbox)
-
-
-cdef inline void release_held(Pump* pump, Outbox* outbox, Rules* rules) noexcept nogil:
-    """A subscription ends, the stream goes on: what waits of it goes to the queue, as the last of it."""
-    cdef Held* held
-    cdef int i
-    for i in range(rules.slot_room):
-        if rules.slots[i] != NULL and rules.slots[i].pending != NULL:
-            held = rules.slots[i].pending
-            rules.slots[i].pending = NULL
-            rules.pending -= 1
-            outbox.pending_messages -= 1
-            hold(rules, NULL, held)
-    while rules.first != NULL or rules.gap_count:
-        if not feed(rules, 1 << 30, turn_time(pump)):
-            return
-    if outbox.head != NULL:
-        await_writable(pump, outbox)
-        wake(pump)
-
-
-cdef inline void release_all(Pump* pump, Outbox* outbox, Asset* asset) noexcept nogil:
-    """Of one asset; NULL: of all."""
-    cdef Subscription* list = <Subscription*> outbox.subscriptions
-    cdef int i
-    for i in range(outbox.subscription_count):
-        if list[i].rules != NULL and (asset == NULL or list[i].asset == asset):
-            release_held(pump, outbox, <Rules*> list[i].rules)

@@ -7,6 +7,8 @@
 from finstream._bounds cimport *
 
 cdef enum:
+    RESTS_KEPT = 16384              # bytes of memory for an unfinished line, kept for the next
+    SENDS_AT_ONCE = 32              # of a batch, before others may take the lock
     READ_BYTES = 1 << 17            # one read of a source
     OUT_BYTES = 1 << 19             # of encoded messages, then the batch is sent early
     SAMPLE_BYTES = 1024             # kept of a line that is too long
@@ -29,7 +31,7 @@ cdef inline void publish(Pump* pump, Asset* asset, Symbol* symbol, int64_t line_
     if unlikely(pump.out_length + line_length + MESSAGE_OVERHEAD > OUT_BYTES
                 or pump.out_lines_length + line_length + MESSAGE_OVERHEAD > OUT_BYTES):
         finish_run(pump, asset)
-        flush(pump)
+        flush(pump, False)
         asset.run_start = asset.run_start_lines = 0
     asset.seq += 1  # not before the run up to here was given away
     frame = pump.out + pump.out_length
@@ -79,46 +81,16 @@ cdef inline void finish_run(Pump* pump, Asset* asset) noexcept nogil:
     asset.run_start_lines = pump.out_lines_length
 
 
-cdef inline void flush(Pump* pump) noexcept nogil:
-    """Send what the outboxes collected; afterwards ``out`` may be written anew."""
-    cdef Outbox* outbox
-    cdef int64_t now = 0, before
-    cdef ssize_t n
+cdef inline void flush(Pump* pump, bint in_between) noexcept nogil:
+    """Send what the outboxes collected; afterwards ``out`` may be written anew. ``in_between``: others may take the lock meanwhile;
+    a batch for thousands takes long, and the control plane must not wait for all of it."""
     cdef int i
     for i in range(pump.touched_count):
-        outbox = pump.touched[i]
-        outbox.touched = False
-        if unlikely(outbox.dead):
-            outbox.slice_count = 0
-            continue
-        n = 0
-        if likely(outbox.head == NULL):
-            n = send_slices(outbox)
-            pump.sends += 1
-            if unlikely(n < 0):
-                if not must_wait(outbox, errno):
-                    give_up(pump, outbox, CONNECTION_LOST, errno)
-                    continue
-                n = 0
-            outbox.sent_bytes += n
-            if likely(outbox.slice_count == 1 and <size_t> n == outbox.slices[0].iov_len):
-                outbox.delivered += outbox.notes[0].messages
-                outbox.last_asset = outbox.notes[0].asset
-                outbox.last_seq = outbox.notes[0].seq
-                outbox.slice_count = 0
-                continue
-        if now == 0:
-            now = now_ns(CLOCK_MONOTONIC)
-        before = outbox.queued_bytes
-        if unlikely(not queue_slices(outbox, n, now)):
-            give_up(pump, outbox, CONNECTION_LOST, ENOMEM)
-            continue
-        outbox.slice_count = 0
-        if outbox.head == NULL:
-            continue
-        pump.partial_sends += 1
-        await_writable(pump, outbox)
-        note_queued(pump, outbox, outbox.queued_bytes - before, now)
+        if likely(pump.touched[i] != NULL):
+            send_batch(pump, pump.touched[i])
+        if unlikely(in_between and i % SENDS_AT_ONCE == SENDS_AT_ONCE - 1 and load(&pump.asking)):
+            release(pump)
+            acquire_for_pump(pump)
     pump.touched_count = 0
     pump.out_length = pump.out_lines_length = 0
 
@@ -164,6 +136,16 @@ cdef inline void read_source(Pump* pump, int64_t handle, uint32_t events) noexce
     take_lines(pump, source, start + n, received)
 
 
+cdef inline void look_after_sources(Pump* pump) noexcept nogil:
+    """A pipe in packet mode (O_DIRECT) gives one packet a read, however much there is: ask for the next."""
+    cdef Source* source
+    cdef int i
+    for i in range(pump.source_slots):
+        source = pump.sources[i]
+        if source != NULL and not source.ended and source.interest & EPOLLET and waiting_bytes(source.fd):
+            epoll_change(pump.epoll, EPOLL_CTL_MOD, source.fd, source.interest, source.handle)
+
+
 cdef inline void take_lines(Pump* pump, Source* source, uint8_t* end, int64_t received) noexcept nogil:
     cdef uint8_t* p = pump.buffer
     cdef uint8_t* line_feed
@@ -191,6 +173,10 @@ cdef inline void take_lines(Pump* pump, Source* source, uint8_t* end, int64_t re
     finish_run(pump, asset)
     left = <int> (end - p)
     source.rest_length = 0
+    if unlikely(left == 0 and source.rest_room > RESTS_KEPT):
+        free(source.rest)
+        source.rest = NULL
+        source.rest_room = 0
     if left > pump.max_line:
         refuse(pump, asset, LINE_TOO_LONG, p, left, received)
         source.skipping = True
@@ -235,7 +221,11 @@ cdef inline void take_line(Pump* pump, Asset* asset, uint8_t* p, uint8_t* end, i
         symbol = NULL
         if pump.line.present & (1 << SYMBOL):
             symbol = find_symbol(asset, pump.line.symbol.start, pump.line.symbol.length, 0)
+        if symbol != NULL:
+            symbol.subscriptions += 1  # not forgotten while we work on it, should its last subscriber be lost
         publish(pump, asset, symbol, end - p, received)
+        if symbol != NULL:
+            symbol.subscriptions -= 1
     elif kind == STATUS:
         asset.statuses += 1
         if not (take_token(&asset.status_lines, received, STATUS_BURST, STATUSES_PER_SECOND)

@@ -15,6 +15,9 @@ cdef inline int subscribe_to(
     cdef int i
     if outbox == NULL or outbox.closed or asset == NULL:
         return 0
+    send_batch(pump, outbox)
+    if outbox.closed:
+        return 0
     if length >= 0:
         symbol = find_symbol(asset, name, length, 0x3fffffff)
         if symbol == NULL:
@@ -76,6 +79,7 @@ cdef inline bint unsubscribe_from(Pump* pump, Outbox* outbox, Asset* asset, text
     cdef int index
     if outbox == NULL or asset == NULL:
         return False
+    send_batch(pump, outbox)
     if length >= 0:
         symbol = find_symbol(asset, name, length, 0)
         if symbol == NULL:

@@ -19,15 +19,15 @@ cdef inline void look_at_clock(Pump* pump) noexcept nogil:
     cdef int64_t now
     cdef Outbox* outbox = pump.waiting
     cdef Outbox* next
-    if outbox == NULL:
-        pump.last_look = 0
-        if pump.listener < 0 and pump.connections == 0 and pump.memory_level == 0:
-            return
     now = now_ns(CLOCK_MONOTONIC)
-    if now >= pump.next_sweep and (pump.listener >= 0 or pump.connections):
+    if now >= pump.next_sweep:
         pump.next_sweep = now + (SWEEP_PERIOD - WAITING_PERIOD) * 1000000  # the timer does not ring to the nanosecond
+        look_after_sources(pump)
         look_after_connections(pump, now)
         outbox = pump.waiting
+    if now < pump.next_look:
+        return  # it was for those that wait for their interval
+    pump.next_look = now + (WAITING_PERIOD - RATE_PERIOD) * 1000000
     if outbox != NULL and pump.last_look and now - pump.last_look > 10 * WAITING_PERIOD * 1000000:
         # It is we who were away, not the consumers (the process was stopped, the machine frozen): give them that time back.
         pump.pardon = now + min(now - pump.last_look, LONGEST_PARDON)
@@ -38,7 +38,7 @@ cdef inline void look_at_clock(Pump* pump) noexcept nogil:
         elif not outbox.closed or outbox.phase == WRITE_ONLY:
             look_at_age(pump, outbox, now)
         outbox = next
-    if pump.soft_mark and (pump.waiting != NULL or pump.memory_level):
+    if pump.memory_level or (pump.soft_mark and pump.waiting != NULL):
         guard_memory(pump, now)
     pump.last_look = now if pump.waiting != NULL else 0
 
@@ -50,7 +50,7 @@ cdef inline void set_timer(Pump* pump, bint rang) noexcept nogil:
         period = RATE_PERIOD
     elif pump.waiting != NULL:
         period = WAITING_PERIOD
-    elif pump.connections or pump.memory_level or (pump.listener >= 0 and not pump.listening):
+    elif pump.connections or pump.source_count or pump.memory_level or (pump.listener >= 0 and not pump.listening):
         period = SWEEP_PERIOD
     if period != pump.period and (rang or (period and (pump.period == 0 or period < pump.period))):
         if ring_every(pump.timer_fd, period) == 0:
@@ -84,7 +84,8 @@ cdef inline void turn_until_stopped(Pump* pump) noexcept nogil:
                 accept_all(pump)
             else:
                 read_source(pump, handle, ready[i].events)
-        flush(pump)
+        flush(pump, True)
+        pump.turn = 0
         if unlikely(pump.has_excess):
             end_excess(pump)
         if rang:

@@ -74,3 +74,40 @@ async def test_held_messages_count(rig: Rig) -> None:
     assert closed.reason == "memory_pressure"
     assert 100_000 < closed.queued_bytes < 110_000
     assert balanced(closed.statistics)
+
+
+async def test_messages_that_wait_for_their_interval_count(rig: Rig) -> None:
+    feed = rig.feed()
+    marks: list[MemoryMark] = []
+    rig.pump.guard(1_000_000, 2_000_000, marks.append)
+    subscribers = [rig.subscriber() for _ in range(20)]
+    for number, subscriber in enumerate(subscribers):
+        rig.pump.set_priority(subscriber.handle, number)
+        rig.pump.subscribe(subscriber.handle, feed.asset, None, Policy(max_rate=0.01))
+    for turn in 1, 2:
+        for first in range(0, 40, 5):
+            await feed.write_and_wait(b"".join(tick(turn, f"S{first + n}", pad=8000) for n in range(5)))
+            for subscriber in subscribers:
+                subscriber.read_now()
+    await until(lambda: any(subscriber.closed for subscriber in subscribers), "an eviction")
+    assert marks
+    assert sum(subscriber.statistics.queued_bytes for subscriber in subscribers) <= 1_000_000
+    evicted = [number for number, subscriber in enumerate(subscribers) if subscriber.closed]
+    assert evicted == list(range(len(evicted)))  # the lowest priorities
+
+
+async def test_nobody_is_let_go_for_the_memory_of_unfinished_lines(rig: Rig) -> None:
+    feeds = [rig.feed(f"feed-{number}") for number in range(3)]
+    marks: list[MemoryMark] = []
+    rig.pump.guard(100_000, 300_000, marks.append)
+    slow = rig.subscriber((feeds[0].asset, None), buffer_bytes=LITTLE)
+    for feed in feeds:
+        await feed.write_and_wait(b'{"x":"' + b"y" * 60_000)
+    for _ in range(10):
+        await feeds[1].write_and_wait(b"y")
+        await trio.lowlevel.checkpoint()
+        rig.pump.broadcast(feeds[0].asset, b'{"type":"asset","pad":"%s"}' % (b"x" * 1000))
+    for feed in feeds:
+        await feed.write_and_wait(b'"}\n')
+    await until(lambda: not marks or marks[-1].level == "normal", "the memory to be free again")
+    assert slow.closed == []

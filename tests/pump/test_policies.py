@@ -234,6 +234,77 @@ async def test_half_a_bound_is_told_once(rig: Rig) -> None:
     assert slow.closed == []
 
 
+async def test_an_interval_is_not_the_consumers_slowness(rig: Rig) -> None:
+    """What waited for its interval for longer than max_age_ms, and then for a consumer that is behind for a moment."""
+    feed, other = rig.feed(), rig.feed("other")
+    subscriber = tamed(rig, feed, Policy(max_rate=1.6), max_bytes=1 << 26, max_age_ms=400)
+    rig.pump.subscribe(subscriber.handle, other.asset)
+    await feed.write_and_wait(tick(1) + tick(2))
+    assert subscriber.read_now()
+    await trio.sleep(0.6)
+    await other.write_and_wait(tick(1, pad=20_000))
+    await trio.sleep(0.15)
+    assert subscriber.closed == []
+    assert [message["seq"] for message in await everything(subscriber) if message["asset"] == "feed"] == [1, 2]
+
+
+async def test_a_consumer_that_keeps_up_loses_nothing_when_many_are_due_at_once(rig: Rig) -> None:
+    feed = rig.feed()
+    subscriber = tamed(rig, feed, Policy(policy="skip", max_rate=10), buffer_bytes=None)
+    got: list[dict[str, Any]] = []
+
+    def read() -> None:
+        while subscriber.read_now():
+            pass
+        got.extend(map(json.loads, subscriber.take()))
+
+    for number in 1, 2:
+        await feed.write_and_wait(b"".join(tick(number, f"S{symbol}", pad=200) for symbol in range(100)))
+        read()
+    while subscriber.statistics.queued_messages:
+        read()
+        await trio.sleep(0.001)
+    read()
+    assert subscriber.statistics.skipped == 0
+    assert Counter(message["price"] for message in got) == {"1": 100, "2": 100}
+
+
+async def test_a_gap_tells_the_least_and_the_greatest_number(rig: Rig) -> None:
+    """With a greatest rate what is held is not in order."""
+    feed = rig.feed()
+    slow = tamed(rig, feed, Policy(policy="skip", max_rate=10), max_bytes=3000)
+    await feed.write_and_wait(b"".join(tick(1, symbol, pad=2000) for symbol in "ABCD"))
+    await feed.write_and_wait(tick(2, "A", pad=600))
+    await feed.write_and_wait(tick(1, "E", pad=600))
+    await trio.sleep(0.2)
+    await feed.write_and_wait(tick(1, "G", pad=2500))
+    for gap in gaps(await everything(slow)):
+        assert gap["last_seq"] - gap["first_seq"] >= gap["count"] - 1 >= 0
+
+
+async def test_data_of_another_type_does_not_overtake_a_tick_of_its_symbol(rig: Rig) -> None:
+    feed = rig.feed()
+    subscriber = tamed(rig, feed, Policy(max_rate=10), buffer_bytes=None)
+    await feed.write_and_wait(tick(1) + tick(2) + b'{"type":"news","symbol":"A","ts":1716230000,"x":1}\n')
+    await until(lambda: subscriber.statistics.queued_messages == 0)
+    assert seqs(await everything(subscriber)) == [1, 2, 3]
+
+
+async def test_the_bound_is_the_outboxs_however_many_topics_and_changes(rig: Rig) -> None:
+    feed = rig.feed()
+    many = rig.subscriber(buffer_bytes=LITTLE, max_bytes=BOUND)
+    for number in range(50):
+        rig.pump.subscribe(many.handle, feed.asset, f"S{number}", SKIP)
+    toggling = tamed(rig, feed, SKIP)
+    for turn in range(60):
+        await feed.write_and_wait(b"".join(tick(turn, f"S{number}", pad=500) for number in range(50)))
+        for policy in MERGE_ALL, SKIP:
+            rig.pump.subscribe(toggling.handle, feed.asset, None, policy)
+    assert many.closed == []
+    assert many.statistics.queued_bytes < 5 * BOUND  # a message of each topic, and the batch that the socket did not take
+    assert toggling.closed or toggling.statistics.queued_bytes < 5 * BOUND
+
+
 async def test_books_balance_whatever_the_policies(rig: Rig, seed: int) -> None:
     choose = random.Random(seed)
     feeds = [rig.feed(f"feed-{number}") for number in range(2)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import socket
@@ -216,3 +217,13 @@ async def test_only_what_can_be_waited_for_is_a_source(rig: Rig, tmp_path: Path)
     for fd in (ours, theirs, regular):
         os.close(fd)
     assert rig.pump.statistics().sources == 0
+
+
+async def test_a_pipe_in_packet_mode_is_read_to_its_end(rig: Rig) -> None:
+    """It gives one packet a read, and tells of each only when it comes."""
+    feed = rig.feed()
+    fd = feed.pipe.fileno()
+    fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_DIRECT)
+    for number in range(300):
+        await feed.pipe.send_all(tick(number + 1))
+    await until(lambda: rig.pump.asset_statistics(feed.asset).lines == 300, "all packets")
