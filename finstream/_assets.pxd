@@ -19,62 +19,64 @@ from finstream._ticks cimport MAX_SYMBOL
 cdef enum:
     MAX_SYMBOLS = 65536             # that an asset's ticks may name; further ones are passed on, but not counted
 
+# What every tick touches stands first and together: with thousands of assets each line of memory is a miss of the cache.
+
 cdef struct Symbol:
     Symbol* next                    # in its bucket
     uint32_t hash
     int length
-    uint8_t[MAX_SYMBOL] name
     uint64_t ticks
     int64_t lag
     int64_t smoothed
     int64_t last
-    Outbox** outboxes               # that take this symbol and not the whole asset
     int outbox_count
-    int outbox_room
-    void** tamed                    # the same for subscriptions with a policy: their Rules
     int tamed_count
+    uint8_t[MAX_SYMBOL] name
+    Outbox** outboxes               # that take this symbol and not the whole asset
+    void** tamed                    # the same for subscriptions with a policy: their Rules
+    int outbox_room
     int tamed_room
     int subscriptions               # of it, those hidden behind the whole asset included
     int place                       # in its asset's list
 
 cdef struct Asset:
-    int id
     int64_t future                  # ns; negative: unbounded
     int64_t max_age
     uint64_t seq
     uint64_t ticks
-    uint64_t opaque
-    uint64_t heartbeats
-    uint64_t statuses
     uint64_t lines
-    uint64_t bytes
-    uint64_t reads
     int64_t last
     Racer racer
-    Bucket rejections               # that may be told
-    Bucket status_lines
-    uint64_t untold                 # lines of both kinds that were only counted
-    Outbox** outboxes               # that take the whole asset
-    int outbox_count
-    int outbox_room
-    void** tamed                    # the same for subscriptions with a policy: their Rules
-    int tamed_count
-    int tamed_room
-    int line_outboxes               # with any topic of it and framing by lines
-    int subscribers                 # outboxes with any topic of it
     Symbol** buckets
     int bucket_count
-    Symbol** symbols                # in the order of their first appearance; as much room as there are buckets
-    int symbol_count
+    int outbox_count
+    int tamed_count
+    int line_outboxes               # with any topic of it and framing by lines
     # The messages of this batch that are not handed to the whole-asset outboxes yet:
     int64_t run_start
     int64_t run_start_lines
     uint64_t run_messages
+    Outbox** outboxes               # that take the whole asset
+    void** tamed                    # the same for subscriptions with a policy: their Rules
+    Label label
+    uint64_t bytes
+    uint64_t reads
     # Touched less often:
+    int id
+    int outbox_room
+    int tamed_room
+    int subscribers                 # outboxes with any topic of it
+    Symbol** symbols                # in the order of their first appearance; as much room as there are buckets
+    int symbol_count
+    uint64_t opaque
+    uint64_t heartbeats
+    uint64_t statuses
+    Bucket rejections               # that may be told
+    Bucket status_lines
+    uint64_t untold                 # lines of both kinds that were only counted
     uint64_t[REASONS] rejected
     uint8_t[MAX_SYMBOL + 1] name
     int name_length
-    Label label
 
 cdef struct Subscription:
     Asset* asset

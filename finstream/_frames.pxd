@@ -19,14 +19,14 @@ cdef enum:
 
 cdef struct Label:
     # What stands the same in every message of an asset.
-    uint8_t[MAX_LEAD] lead      # {"type":"tick","asset":"NAME","seq":
     int lead_length
-    uint8_t[MAX_LEAD] asset     # ,"asset":"NAME","seq":
-    int asset_length
-    uint8_t[MAX_LEAD] venue     # ","exchange":"NAME"
     int venue_length
-    uint8_t[32] tail            # ,"simulated":true or nothing
     int tail_length
+    int asset_length
+    uint8_t[MAX_LEAD] lead      # {"type":"tick","asset":"NAME","seq":
+    uint8_t[MAX_LEAD] venue     # ","exchange":"NAME"
+    uint8_t[32] tail            # ,"simulated":true or nothing
+    uint8_t[MAX_LEAD] asset     # ,"asset":"NAME","seq":
 
 
 cdef extern from *:
