@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -28,8 +28,11 @@ __all__ = [
     "ArenaEntry", "AssetStatistics", "BlockBuffered", "Framing", "HalfFull", "LineRejected",
     "MemoryMark", "Message",
     "OutboxClosed", "OutboxStatistics", "PeerClosed", "PeerEvent", "PeerFault", "PeerSilent", "Pump", "PumpEvent", "PumpStatistics",
-    "Requested", "SourceEnded", "SourceOverflowed", "StatusLine", "SymbolStatistics",
+    "Requested", "SourceEnded", "SourceOverflowed", "StatusLine", "SymbolStatistics", "Wanted",
 ]
+
+Wanted = tuple[int, str | None, Policy]
+"""A topic: an asset's handle, a symbol or None for all of them, and how to serve it."""
 
 
 class Framing(Enum):
@@ -446,7 +449,8 @@ class Pump:
     def remove_outbox(self, outbox: int) -> OutboxStatistics | None:
         """Take an outbox and its subscriptions away, dropping what waits in it (counted as killed).
 
-        Returns its final statistics, or None for a handle that is gone already.
+        Returns its final statistics, or None for a handle that is gone already. ``queued_bytes`` and ``oldest_ms`` are those
+        of what was dropped.
         """
         self._on_outbox.pop(outbox, None)
         values = self._native.remove_outbox(outbox)
@@ -487,19 +491,23 @@ class Pump:
         """Accept nobody any more; the listener is the caller's again. Connections go on, but for those that have not asked yet."""
         self._native.stop_listening()
 
-    def welcome(self, outbox: int, answer: bytes, told: Callable[[PeerEvent], None]) -> bool:
-        """Let a client in with this HTTP answer; from then on the connection is an outbox like any other.
-
-        Call :meth:`hear_from` when its messages may come. Returns False if it has gone already.
-        """
-        if not self._native.answer(outbox, answer, True):
-            return False
+    def welcome(self, outbox: int, told: Callable[[PeerEvent], None]) -> None:
+        """Let the client in that asks: ``told`` learns what becomes of its connection. To be followed by :meth:`take_up`."""
         self._on_outbox[outbox] = told
-        return True
+
+    def take_up(self, outbox: int, words: bytes, topics: Iterable[Wanted] = ()) -> bool:
+        """Send bytes of our own, then subscribe: as one step, so that many who come at once wait for the pump once each.
+
+        ``words`` are framed already. Those to a client that has just been welcomed begin with the HTTP answer; from then on the
+        connection is an outbox like any other, and what the client says is told, what it has said already included.
+
+        Returns False if the outbox is gone already, or goes for want of memory: that is told as well.
+        """
+        return self._native.take_up(outbox, words, [_native_topic(*topic) for topic in topics])
 
     def refuse(self, outbox: int, answer: bytes) -> None:
         """Send this HTTP answer and close. Nothing more is told of the connection."""
-        if not self._native.answer(outbox, answer, False):
+        if not self._native.refuse(outbox, answer):
             self._native.remove_outbox(outbox)
 
     def adopt(self, fd: int, peer: str) -> int | None:
@@ -509,10 +517,6 @@ class Pump:
         """
         handle = self._native.adopt(fd, peer.encode())
         return None if handle < 0 else handle
-
-    def hear_from(self, outbox: int) -> None:
-        """Tell of the client's messages from now on, those included that have come already."""
-        self._native.hear_from(outbox)
 
     def set_priority(self, outbox: int, priority: int) -> None:
         """Of an outbox among those that :meth:`guard` may give up; lower goes first, and 0 is what it has before."""
@@ -528,14 +532,7 @@ class Pump:
 
     def subscribe(self, outbox: int, asset: int, symbol: str | None = None, policy: Policy = PLAIN) -> bool:
         """Returns False when it was subscribed already in this way, or the outbox is gone. Another policy replaces the former."""
-        return self._native.subscribe(
-            outbox,
-            asset,
-            None if symbol is None else symbol.encode(),
-            _POLICIES.index(policy.policy),
-            policy.trades == "conflate",
-            0 if policy.max_rate is None else int(1e9 / policy.max_rate),
-        )
+        return self._native.subscribe(outbox, _native_topic(asset, symbol, policy))
 
     def unsubscribe(self, outbox: int, asset: int, symbol: str | None = None) -> bool:
         """Returns False when it was not subscribed."""
@@ -572,6 +569,16 @@ class Pump:
 
     def statistics(self) -> PumpStatistics:
         return PumpStatistics(*self._native.statistics())
+
+
+def _native_topic(asset: int, symbol: str | None, policy: Policy) -> tuple[int, bytes | None, int, bool, int]:
+    return (
+        asset,
+        None if symbol is None else symbol.encode(),
+        _POLICIES.index(policy.policy),
+        policy.trades == "conflate",
+        0 if policy.max_rate is None else int(1e9 / policy.max_rate),
+    )
 
 
 def _outbox_closed(outbox: int, reason: str, errno: int, oldest_ms: int, queued_bytes: int, final: tuple[Any, ...]) -> OutboxClosed:

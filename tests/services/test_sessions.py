@@ -320,11 +320,11 @@ async def test_the_welcome_comes_before_the_first_tick(world: World, feeds: tupl
     uuid, first = world.connected("binance")
     second = world.subscriber()
 
-    def welcome(session: Session) -> None:
+    def welcome(session: Session) -> bytes:
         binance.tick_through("too early")
-        second.say(f"welcome to {session.topic_names()}")
+        return f"welcome to {session.topic_names()}\n".encode()
 
-    world.sessions.connect(uuid, second.outbox, "peer", second.close, announce=welcome)
+    world.sessions.connect(uuid, second.outbox, "peer", second.close, greeting=welcome)
     binance.tick("A")
     assert [await second.next(), await second.next()] == ["welcome to ['binance']", "binance:A"]
     assert await first.next() == "goodbye replaced"
@@ -338,13 +338,13 @@ async def test_the_state_of_each_newly_wanted_asset_is_told_between_the_answer_a
     world.sessions.subscribe(uuid, ["binance", "binance:BTC/USDT"])
     subscriber = world.subscriber()
 
-    def tell_state(asset: str) -> None:
+    def state_of(asset: str) -> bytes:
         {"binance": binance, "kraken": kraken}[asset].tick_through("too early")
-        subscriber.say(f"{asset} is {'wanted' if asset in world.demand.wanted() else 'idle'}")
+        return f"{asset} is {'wanted' if asset in world.demand.wanted() else 'idle'}\n".encode()
 
     world.sessions.connect(
         uuid, subscriber.outbox, "peer", subscriber.close,
-        announce=lambda _session: subscriber.say("welcome"), tell_state=tell_state,
+        greeting=lambda _session: b"welcome\n", state_of=state_of,
     )  # fmt: skip
     binance.tick("A")
     assert [await subscriber.next() for _ in range(3)] == ["welcome", "binance is idle", "binance:A"], "once an asset"
@@ -364,7 +364,12 @@ async def test_the_state_of_an_asset_that_becomes_known_later_is_told_then(
     uuid = world.sessions.register().uuid
     world.sessions.subscribe(uuid, ["later:A", "later:B", "kraken"])
     subscriber, told = world.subscriber(), []
-    world.sessions.connect(uuid, subscriber.outbox, "peer", subscriber.close, tell_state=told.append)
+
+    def state_of(asset: str) -> bytes:
+        told.append(asset)
+        return b""
+
+    world.sessions.connect(uuid, subscriber.outbox, "peer", subscriber.close, state_of=state_of)
     told.clear()
     world.sessions.refresh_assets()
     assert told == []
