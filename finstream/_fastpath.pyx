@@ -331,7 +331,7 @@ cdef class NativePump:
         release(&self.pump)
         return done
 
-    def take_up(self, int64_t handle, bytes words not None, list topics not None):
+    def take_up(self, int64_t handle, bytes words not None, int priority, list topics not None):
         cdef int count = <int> len(topics), done = 0, i
         cdef Wanted* wanted = <Wanted*> calloc(count + 1, sizeof(Wanted))
         cdef Outbox* outbox
@@ -346,6 +346,7 @@ cdef class NativePump:
                 acquire(&self.pump)
                 outbox = find_outbox(&self.pump, handle)
                 if done == 0 and outbox != NULL:
+                    outbox.priority = priority
                     asked = outbox.phase == ASKING and not outbox.dead
                     if asked:
                         outbox.phase = OPEN

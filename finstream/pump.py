@@ -495,15 +495,16 @@ class Pump:
         """Let the client in that asks: ``told`` learns what becomes of its connection. To be followed by :meth:`take_up`."""
         self._on_outbox[outbox] = told
 
-    def take_up(self, outbox: int, words: bytes, topics: Iterable[Wanted] = ()) -> bool:
+    def take_up(self, outbox: int, words: bytes, topics: Iterable[Wanted] = (), *, priority: int = 0) -> bool:
         """Send bytes of our own, then subscribe: as one step, so that many who come at once wait for the pump once each.
 
         ``words`` are framed already. Those to a client that has just been welcomed begin with the HTTP answer; from then on the
-        connection is an outbox like any other, and what the client says is told, what it has said already included.
+        connection is an outbox like any other, and what the client says is told, what it has said already included. ``priority`` is
+        as for :meth:`set_priority`.
 
         Returns False if the outbox is gone already, or goes for want of memory: that is told as well.
         """
-        return self._native.take_up(outbox, words, [_native_topic(*topic) for topic in topics])
+        return self._native.take_up(outbox, words, priority, [_native_topic(*topic) for topic in topics])
 
     def refuse(self, outbox: int, answer: bytes) -> None:
         """Send this HTTP answer and close. Nothing more is told of the connection."""

@@ -18,13 +18,20 @@ class Connection:
     """
 
     def __init__(
-        self, outbox: int, peer: str, since_us: int, close: Callable[[str], None], state_of: Callable[[str], bytes]
+        self,
+        outbox: int,
+        peer: str,
+        since_us: int,
+        close: Callable[[str], None],
+        state_of: Callable[[str], bytes],
+        priority: int,
     ) -> None:
         self.outbox = outbox
         self.peer = peer
         self.since_us = since_us
         self.close = close
         self.state_of = state_of
+        self.priority = priority
         self.wanted: Counter[str] = Counter()
         """Assets, each with how many topics of it are subscribed."""
         self.dormant: dict[Topic, Policy] = {}

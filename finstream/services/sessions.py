@@ -142,12 +142,11 @@ class Sessions:
         message: its present state. Both are bytes, framed.
         """
         session = self.get(uuid)
-        connection = Connection(outbox, peer, self._clock(), close, state_of)
+        priority = self._classes.priority(session.client_class)
+        connection = Connection(outbox, peer, self._clock(), close, state_of, priority)
         older = _detach(session)
         if older is not None:
             older.close("replaced")
-        if priority := self._classes.priority(session.client_class):
-            self._pump.set_priority(outbox, priority)
         session.connection = connection
         session.expires_at = None
         topics = {topic: session.policy(topic) for topic in session.topics}
@@ -174,7 +173,8 @@ class Sessions:
         """The classes' priorities have changed: tell the pump of every connection's."""
         for session in self._registry:
             if session.connection is not None:
-                self._pump.set_priority(session.connection.outbox, self._classes.priority(session.client_class))
+                session.connection.priority = self._classes.priority(session.client_class)
+                self._pump.set_priority(session.connection.outbox, session.connection.priority)
 
     def _note_end(self, session: Session, outbox: int, receipt: Receipt) -> None:
         session.last_receipt = receipt

@@ -30,8 +30,10 @@ class Subscriptions:
         for topic in changed:
             session.take(topic, policy)
         if connection := session.connection:
-            self._take_up(connection, {topic: policy for topic in changed if topic not in added}, b"")
-            self.add(connection, added)
+            if served_otherwise := {topic: policy for topic in changed if topic not in added}:
+                self._take_up(connection, served_otherwise, b"")
+            if added:
+                self.add(connection, added)
         return bool(changed)
 
     def drop(self, session: Session, topics: Iterable[Topic]) -> None:
@@ -80,5 +82,4 @@ class Subscriptions:
                 connection.dormant[topic] = policy
             else:
                 known.append((asset, topic.symbol, policy))
-        if words or known:
-            self._pump.take_up(connection.outbox, words, known)
+        self._pump.take_up(connection.outbox, words, known, priority=connection.priority)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import trio
 
-from finstream.pump import Pump
+from finstream.pump import Pump, Wanted
 from finstream.services.bus import Bus
 from finstream.services.client_classes import ClientClasses
 from finstream.services.sessions import Sessions
@@ -36,9 +36,11 @@ class WatchedPump(Pump):
         self.asked: list[tuple[str, str | None, Policy]] = []
         self.priorities: dict[int, int] = {}
 
-    def subscribe(self, outbox: int, asset: int, symbol: str | None = None, policy: Policy = PLAIN) -> bool:
-        self.asked.append((self.asset_name(asset), symbol, policy))
-        return super().subscribe(outbox, asset, symbol, policy)
+    def take_up(self, outbox: int, words: bytes, topics: Iterable[Wanted] = (), *, priority: int = 0) -> bool:
+        topics = list(topics)
+        self.asked += [(self.asset_name(asset), symbol, policy) for asset, symbol, policy in topics]
+        self.priorities[outbox] = priority
+        return super().take_up(outbox, words, topics, priority=priority)
 
     def set_priority(self, outbox: int, priority: int) -> None:
         self.priorities[outbox] = priority
