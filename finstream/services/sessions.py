@@ -80,7 +80,7 @@ class Sessions:
         self._subscriptions = Subscriptions(pump, demand)
         self._pump = pump
         self._bus = bus
-        self._logger = logger
+        self._logger = logger.bind()  # for good: a logger that follows the configuration of logging costs twice as much a line
         self._most_topics = limits.topics_per_client
         self._known_assets = known_assets
         self._classes = classes or ClientClasses({})
