@@ -18,7 +18,7 @@ from finstream.services.client_classes import ClientClasses
 from finstream.services.sessions import Sessions
 from finstream.services.store import Store
 from finstream.services.topic_requests import read_policy
-from finstream.vocabulary.commands import Choices
+from finstream.vocabulary.commands import SubscriptionRequest
 from finstream.vocabulary.errors import RequestError
 from finstream.vocabulary.events import Receipt
 from finstream.vocabulary.policies import PLAIN, Policy
@@ -243,8 +243,8 @@ async def test_only_connections_that_ended_for_want_of_memory_are_told_on(engine
 
 def test_trades_are_merged_only_where_quotes_are() -> None:
     with pytest.raises(RequestError) as refused:
-        read_policy(Choices(policy="skip", trades="conflate"))
+        read_policy(SubscriptionRequest(topics=[], policy="skip", trades="conflate"))
     assert (refused.value.problem, refused.value.field) == ("invalid-field", "$.trades")
     assert '"policy":"conflate"' in refused.value.detail
-    assert read_policy(Choices(policy="skip", trades="keep")) == SKIP, "what is the default may be said"
-    assert read_policy(Choices(policy="conflate", trades="conflate", max_rate=10)) == MERGE
+    assert read_policy(SubscriptionRequest(topics=[], policy="skip", trades="keep")) == SKIP, "what is the default may be said"
+    assert read_policy(SubscriptionRequest(topics=[], policy="conflate", trades="conflate", max_rate=10)) == MERGE
