@@ -145,8 +145,9 @@ class Sessions:
         older = _detach(session)
         if older is not None:
             older.close("replaced")
-        announce(session)
+        # First, because what is announced waits already, and may be what the memory guard takes.
         self._pump.set_priority(outbox, self._classes.priority(session.client_class))
+        announce(session)
         session.connection = connection
         session.expires_at = None
         self._subscriptions.add(connection, {topic: session.policy(topic) for topic in session.topics})

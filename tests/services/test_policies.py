@@ -230,6 +230,17 @@ async def test_the_class_of_a_client_says_how_important_its_connections_are(engi
         assert life.pump.priorities == {outbox: 9}, "it outlives the engine"
 
 
+async def test_a_connection_is_important_before_anything_is_said_to_it(engine: Engine, socket_pairs: Any) -> None:
+    async with engine() as life:
+        outbox = life.pump.add_outbox(socket_pairs()[0].fileno(), lambda _closed: None)
+        found: list[dict[int, int]] = []
+        life.sessions.connect(
+            life.sessions.register("gold").uuid, outbox, "peer", lambda _reason: None,
+            announce=lambda _session: found.append(life.pump.priorities.copy()),
+        )  # fmt: skip
+        assert found == [{outbox: 9}]
+
+
 async def test_only_connections_that_ended_for_want_of_memory_are_told_on(engine: Engine) -> None:
     async with engine() as life:
         for reason in ("slow_consumer_bytes", "memory_pressure", "client_left"):
