@@ -14,7 +14,10 @@ ROOT = Path(__file__).resolve().parents[1]
 ALLOWED = {
     "vocabulary": set(),
     "_fastpath": set(),
-    "pump": {"vocabulary", "_fastpath"},
+    "new_york_offsets": set(),
+    "pump_snapshots": set(),
+    "pump_events": {"pump_snapshots"},
+    "pump": {"vocabulary", "_fastpath", "new_york_offsets", "pump_snapshots", "pump_events"},
     "_tls": set(),
     "relay": {"vocabulary", "_tls"},
     "token_bucket": set(),
