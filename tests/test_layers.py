@@ -26,7 +26,8 @@ ALLOWED = {
     "servers": {"vocabulary", "pump", "relay", "token_bucket", "children", "services"},
     "endings": {"vocabulary", "pump", "children", "services", "servers"},
     "beginnings": {"vocabulary", "pump", "children", "services", "servers"},
-    "engine": {"vocabulary", "pump", "children", "services", "servers", "beginnings", "endings"},
+    "stopping": {"vocabulary", "services", "endings"},
+    "engine": {"vocabulary", "pump", "children", "services", "servers", "beginnings", "endings", "stopping"},
     "cli": {"vocabulary", "pump", "children", "services", "servers", "beginnings", "endings", "engine"},
 }
 
