@@ -143,6 +143,7 @@ async def test_answers() -> None:
         ({"json": {"topic": []}}, "invalid-field", "$.topic"),
         ({"json": {}}, "invalid-field", "$.topics"),
         ({"json": []}, "invalid-field", "$"),
+        ({"content": b'{"topics":[],"topics":[]}', "headers": {"Content-Type": "application/json"}}, "invalid-field", "$.topics"),
         ({}, "malformed-body", None),
         ({"content": b"{", "headers": {"Content-Type": "application/json"}}, "malformed-body", None),
         ({"content": b'{"topics":["\xff"]}', "headers": {"Content-Type": "application/json"}}, "malformed-body", None),
