@@ -57,6 +57,8 @@ async def test_a_conversation(open_stream: Any) -> None:
         ('{"op":"ping","id":null,"x":1}', None, "invalid-field", "$.x"),
         ('{"op":"ping","since":1,"id":6}', 6, "invalid-field", "$.since"),
         ('{"op":"ping","id":' + "[" * 5000 + "}", None, "invalid-field", "$.id"),
+        ('{"op":"subscribe","topics":["alpha"],"topics":["beta"],"id":7}', 7, "invalid-field", "$.topics"),
+        ('{"op":"ping","id":1,"id":2}', 2, "invalid-field", "$.id"),
         ('{"op":"subscribe","topics":["alpha"],"policy":"sometimes","id":8}', 8, "invalid-field", "$.policy"),
         ('{"op":"subscribe","topics":["alpha"],"trades":"conflate","id":9}', 9, "invalid-field", "$.trades"),
         ('{"op":"subscribe","topics":["alpha"],"max_rate":0,"id":10}', 10, "invalid-field", "$.max_rate"),
