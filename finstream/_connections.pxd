@@ -27,14 +27,13 @@ cdef inline bint push_bytes(Pump* pump, Outbox* outbox, const uint8_t* p, int64_
             n = 0
         outbox.sent_bytes += n
     if n < size:
-        if not queue_bytes(outbox, p + n, size - n, now_ns(CLOCK_MONOTONIC)):
+        if not queue_bytes(outbox, p + n, size - n, turn_time(pump)):
             give_up(pump, outbox, CONNECTION_LOST, ENOMEM)
             return False
         if n:
             outbox.tail.whole = size - n  # the rest of a frame that is under way
         await_writable(pump, outbox)
         wake(pump)
-        pump.turn = 0
         if final and outbox.phase == WRITE_ONLY and is_over(outbox, 1):
             drain(pump, outbox)
             if is_over(outbox, 1):

@@ -372,7 +372,6 @@ cdef class NativePump:
         cdef int done
         read_wanted(&wanted, topic)
         acquire(&self.pump)
-        self.pump.turn = 0
         done = subscribe_to(
             &self.pump, find_outbox(&self.pump, handle), find_asset(&self.pump, wanted.asset), wanted.symbol, wanted.length,
             wanted.policy, wanted.merge_trades, wanted.interval)

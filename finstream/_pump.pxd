@@ -100,7 +100,7 @@ cdef struct Pump:
     int64_t pending_bytes           # of all messages that wait for their interval
     int cooling                     # slots of theirs that are not due yet
     bint has_excess                 # some outbox went over its bound in this turn
-    int64_t turn                    # ns, monotonic: this turn's time, once somebody asked for it
+    int64_t turn                    # ns, monotonic: the time of this hold of the lock, once somebody asked for it
     int64_t soft_mark               # of what all outboxes hold together; 0: none
     int64_t hard_mark
     int64_t memory_held             # as of the last count,
@@ -130,6 +130,7 @@ cdef inline void acquire(Pump* pump) noexcept nogil:
     pthread_mutex_lock(&pump.lock)
     store(&pump.asking, 0)
     pthread_mutex_unlock(&pump.gate)
+    pump.turn = 0
 
 
 cdef inline void acquire_for_pump(Pump* pump) noexcept nogil:
@@ -137,6 +138,7 @@ cdef inline void acquire_for_pump(Pump* pump) noexcept nogil:
         pthread_mutex_lock(&pump.gate)
         pthread_mutex_unlock(&pump.gate)
     pthread_mutex_lock(&pump.lock)
+    pump.turn = 0
 
 
 cdef inline void release(Pump* pump) noexcept nogil:

@@ -88,7 +88,6 @@ cdef inline bint unsubscribe_from(Pump* pump, Outbox* outbox, Asset* asset, text
     if index < 0:
         return False
     if (<Subscription*> outbox.subscriptions)[index].rules != NULL:
-        pump.turn = 0
         release_held(pump, outbox, <Rules*> (<Subscription*> outbox.subscriptions)[index].rules)
     end_for_good(pump, outbox, index)
     return True

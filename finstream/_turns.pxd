@@ -69,7 +69,6 @@ cdef inline void turn_until_stopped(Pump* pump) noexcept nogil:
             return  # whoever started us learns that the pump has ended by itself
         rang = False
         acquire_for_pump(pump)
-        pump.turn = 0
         if count > 0:
             pump.batches += 1
         for i in range(count):
@@ -86,7 +85,6 @@ cdef inline void turn_until_stopped(Pump* pump) noexcept nogil:
             else:
                 read_source(pump, handle, ready[i].events)
         flush(pump, True)
-        pump.turn = 0
         if unlikely(pump.has_excess):
             end_excess(pump)
         if rang:
