@@ -329,7 +329,8 @@ cdef inline bint send_held(Pump* pump, Outbox* outbox) noexcept nogil:
 
 
 cdef inline void release_held(Pump* pump, Outbox* outbox, Rules* rules) noexcept nogil:
-    """A subscription ends, the stream goes on: what waits of it goes to the queue, as the last of it."""
+    """A subscription ends, the stream goes on: what waits of it goes to the queue, as the last of it. Without memory for that the
+    outbox is given up, and all its subscriptions are gone."""
     cdef int64_t grown
     cdef int i
     for i in range(rules.slot_room):
@@ -340,6 +341,7 @@ cdef inline void release_held(Pump* pump, Outbox* outbox, Rules* rules) noexcept
     grown = rules.bytes
     while rules.first != NULL or rules.gap_count:
         if not feed(rules, 1 << 30, False, turn_time(pump)):
+            give_up(pump, outbox, CONNECTION_LOST, ENOMEM)
             return
     if outbox.head != NULL:
         await_writable(pump, outbox)
@@ -350,7 +352,8 @@ cdef inline void release_held(Pump* pump, Outbox* outbox, Rules* rules) noexcept
 cdef inline void release_all(Pump* pump, Outbox* outbox, Asset* asset) noexcept nogil:
     """Of one asset; NULL: of all."""
     cdef Subscription* list = <Subscription*> outbox.subscriptions
-    cdef int i
-    for i in range(outbox.subscription_count):
+    cdef int i = 0
+    while i < outbox.subscription_count:  # none are left if it was given up
         if list[i].rules != NULL and (asset == NULL or list[i].asset == asset):
             release_held(pump, outbox, <Rules*> list[i].rules)
+        i += 1

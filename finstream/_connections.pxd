@@ -17,6 +17,8 @@ cdef inline bint push_bytes(Pump* pump, Outbox* outbox, const uint8_t* p, int64_
     send_batch(pump, outbox)
     if final:
         release_all(pump, outbox, NULL)
+    if outbox.dead:  # given up just now
+        return False
     if outbox.head == NULL:
         n = send_bytes(outbox, p, size)
         pump.sends += 1

@@ -276,7 +276,7 @@ cdef inline bint feed_gap(Rules* rules, int64_t now) noexcept nogil:
 
 cdef inline bint feed(Rules* rules, int64_t most, bint tamed, int64_t now) noexcept nogil:
     """Move held messages of up to ``most`` bytes, at least one, to the end of the queue. ``tamed``: they do not count against the
-    outbox's bounds there. False when there is no memory."""
+    outbox's bounds there; else they do so from now on. False when there is no memory."""
     cdef Held* held = rules.first
     cdef Chunk* chunk
     cdef uint8_t* o
@@ -290,7 +290,7 @@ cdef inline bint feed(Rules* rules, int64_t most, bint tamed, int64_t now) noexc
         room += held.length + (MERGED_ROOM if held.merged else 0)
         count += 1
         held = held.next
-    chunk = new_chunk(room, rules.first.since)
+    chunk = new_chunk(room, rules.first.since if tamed else now)
     if chunk == NULL:
         return False
     o = chunk_bytes(chunk)

@@ -32,6 +32,8 @@ cdef inline int subscribe_to(
             return 0
         if rules != NULL:
             release_held(pump, outbox, rules)
+            if outbox.closed:
+                return 0
         if symbol != NULL:
             symbol.subscriptions += 1  # not forgotten between the former policy and the new one
         end_for_good(pump, outbox, i)
@@ -39,6 +41,8 @@ cdef inline int subscribe_to(
             symbol.subscriptions -= 1
     if symbol == NULL:  # the symbols' own subscriptions fall silent: what waits in them comes before the whole asset's
         release_all(pump, outbox, asset)
+        if outbox.closed:
+            return 0
     rules = NULL
     if policy != KILL or interval:
         rules = new_rules(pump, outbox, asset, symbol, policy, merge_trades, interval)
@@ -89,6 +93,8 @@ cdef inline bint unsubscribe_from(Pump* pump, Outbox* outbox, Asset* asset, text
         return False
     if (<Subscription*> outbox.subscriptions)[index].rules != NULL:
         release_held(pump, outbox, <Rules*> (<Subscription*> outbox.subscriptions)[index].rules)
+        if outbox.closed:
+            return True
     end_for_good(pump, outbox, index)
     return True
 

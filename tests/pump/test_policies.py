@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -191,6 +195,30 @@ async def test_a_policy_can_be_changed_and_what_is_held_is_not_lost(rig: Rig) ->
     assert seqs(await everything(subscriber)) == list(range(1, 101))
     assert rig.pump.subscribe(subscriber.handle, feed.asset, None, CONFLATE)
     assert rig.pump.asset_statistics(feed.asset).subscribers == 1
+
+
+async def test_what_was_held_is_not_too_old_when_it_begins_to_count(rig: Rig) -> None:
+    """What could still be merged has no age; once its subscription has ended it has, from then on."""
+    feed = rig.feed()
+    subscriber = tamed(rig, feed, CONFLATE, max_bytes=1 << 26, max_age_ms=500)
+    for number in range(1, 51):
+        await feed.write_and_wait(quote(number, f"S{number}", pad=500))
+    await trio.sleep(0.6)
+    assert rig.pump.unsubscribe(subscriber.handle, feed.asset)
+    await trio.sleep(0.1)  # several looks
+    assert seqs(await everything(subscriber)) == list(range(1, 51))
+    assert subscriber.closed == []
+
+
+@pytest.mark.parametrize("how", ["unsubscribe", "change", "whole", "final"])
+async def test_without_memory_for_what_is_held_the_subscriber_is_let_go(how: str) -> None:
+    script = Path(__file__).with_name("starved.py")
+    sanitizer = f"{os.environ.get('ASAN_OPTIONS', '')}:allocator_may_return_null=1"  # its own way is to end the process
+    ended = await trio.run_process(
+        [sys.executable, str(script), how], env={**os.environ, "ASAN_OPTIONS": sanitizer}, check=False,
+        capture_stdout=True, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout.decode()
 
 
 async def test_last_words_come_after_what_is_held(rig: Rig) -> None:
