@@ -163,11 +163,16 @@ cdef inline void guard_memory(Pump* pump, int64_t now) noexcept nogil:
     cdef Outbox* outbox
     cdef Outbox* victim
     cdef Rules* rules
-    cdef int64_t fixed = pump.events.text_length, evictable = pump.pending_bytes
+    cdef int64_t fixed = pump.events.text_length, evictable, pending = 0
     cdef int i, level
     for i in range(pump.source_slots):
         if pump.sources[i] != NULL:
             fixed += pump.sources[i].rest_room
+    rules = pump.rated
+    while rules != NULL:
+        pending += rules.pending_bytes
+        rules = rules.next_rated
+    evictable = pending
     outbox = pump.waiting
     while outbox != NULL:
         if outbox.closed:
@@ -188,13 +193,14 @@ cdef inline void guard_memory(Pump* pump, int64_t now) noexcept nogil:
                 victim = outbox
             outbox = outbox.next_waiting
         rules = pump.rated
-        while rules != NULL and (victim == NULL or pump.pending_bytes > pump.soft_mark // 2):
+        while rules != NULL and (victim == NULL or pending > pump.soft_mark // 2):
             if rules.pending and (victim == NULL or rules.outbox.priority < victim.priority):
                 victim = rules.outbox
             rules = rules.next_rated
         if victim == NULL:
             break
-        evictable -= victim.queued_bytes + victim.held_bytes + victim.pending_bytes
+        evictable -= outstanding_bytes(victim)
+        pending -= outstanding_bytes(victim) - victim.queued_bytes - victim.held_bytes
         give_up(pump, victim, MEMORY_PRESSURE, 0)
     pump.memory_held = fixed + evictable
     pump.memory_since = 0
@@ -239,9 +245,6 @@ cdef inline void offer(
             slot.pending = held
             rules.pending += 1
             rules.pending_bytes += length
-            outbox.pending_messages += 1
-            outbox.pending_bytes += length
-            pump.pending_bytes += length
             note_memory(pump, length)
             return
         if slot != NULL:
@@ -281,9 +284,6 @@ cdef inline Held* take_pending(Pump* pump, Rules* rules, Slot* slot) noexcept no
     slot.pending = NULL
     rules.pending -= 1
     rules.pending_bytes -= held.length
-    rules.outbox.pending_messages -= 1
-    rules.outbox.pending_bytes -= held.length
-    pump.pending_bytes -= held.length
     held.since = turn_time(pump)
     return held
 

@@ -94,8 +94,6 @@ cdef struct Outbox:
     int64_t held_bytes          # outside of the queue, by subscriptions with a policy; see _policies
     int64_t firm_bytes          # of those held, what may be neither dropped nor merged
     uint64_t held_messages
-    uint64_t pending_messages   # that wait for their interval
-    int64_t pending_bytes
     int64_t over_since          # ns: since when it is above its bound of bytes, as far as we looked; 0: it is not
     bint gaps                   # some subscription has skipped, and not told yet
     int64_t warned              # ns: when it was warned last

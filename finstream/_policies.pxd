@@ -55,7 +55,7 @@ cdef struct Rules:
     int64_t bytes                   # held
     int64_t firm_bytes              # of them, those that may be neither dropped nor merged
     uint64_t count
-    uint64_t pending
+    uint64_t pending                # messages that wait for their interval
     int64_t pending_bytes
     uint64_t gap_first
     uint64_t gap_last
@@ -324,8 +324,6 @@ cdef inline void free_rules(Rules* rules) noexcept nogil:
     cdef Held* held
     cdef int i
     rules.outbox.killed += rules.count + rules.pending
-    rules.outbox.pending_messages -= rules.pending
-    rules.outbox.pending_bytes -= rules.pending_bytes
     while rules.first != NULL:
         held = rules.first
         unlink(rules, held)

@@ -97,7 +97,6 @@ cdef struct Pump:
     int64_t last_look               # at the age of what waits; 0: nothing waited
     int64_t pardon                  # until then nobody is given up for age
     Rules* rated                    # subscriptions with an interval
-    int64_t pending_bytes           # of all messages that wait for their interval
     int cooling                     # slots of theirs that are not due yet
     bint has_excess                 # some outbox went over its bound in this turn
     int64_t turn                    # ns, monotonic: the time of this hold of the lock, once somebody asked for it

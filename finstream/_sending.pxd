@@ -125,16 +125,37 @@ cdef inline int64_t oldest(Pump* pump, Outbox* outbox) noexcept nogil:
     return (now_ns(CLOCK_MONOTONIC) - outbox.head.since) // 1000000 if outbox.head != NULL else 0
 
 
+cdef inline uint64_t count_pending(const Outbox* outbox, int64_t* bytes) noexcept nogil:
+    """The messages that wait for their interval; adds up their bytes."""
+    cdef const Subscription* list = <const Subscription*> outbox.subscriptions
+    cdef const Rules* rules
+    cdef uint64_t count = 0
+    cdef int i
+    for i in range(outbox.subscription_count):
+        rules = <const Rules*> list[i].rules
+        if rules != NULL:
+            count += rules.pending
+            bytes[0] += rules.pending_bytes
+    return count
+
+
+cdef inline int64_t outstanding_bytes(const Outbox* outbox) noexcept nogil:
+    """Of everything that waits for it, wherever."""
+    cdef int64_t bytes = outbox.queued_bytes + outbox.held_bytes
+    count_pending(outbox, &bytes)
+    return bytes
+
+
 cdef inline void take_account(Pump* pump, Outbox* outbox, Account* account) noexcept nogil:
     cdef int i
     settle_accounts(outbox)
     account.published = outbox.published
     account.delivered = outbox.delivered
-    account.queued_messages = outbox.queued_messages + outbox.held_messages + outbox.pending_messages
+    account.queued_bytes = outbox.queued_bytes + outbox.held_bytes
+    account.queued_messages = outbox.queued_messages + outbox.held_messages + count_pending(outbox, &account.queued_bytes)
     account.skipped = outbox.skipped
     account.conflated = outbox.conflated
     account.killed = outbox.killed
-    account.queued_bytes = outbox.queued_bytes + outbox.held_bytes + outbox.pending_bytes
     account.oldest = oldest(pump, outbox)
     account.sent_bytes = outbox.sent_bytes
     account.last_asset = outbox.last_asset
@@ -167,7 +188,6 @@ cdef inline void end_for_good(Pump* pump, Outbox* outbox, int index) noexcept no
         pump.cooling -= 1
         slot = slot.next_cooling
     unrate(pump, rules)
-    pump.pending_bytes -= rules.pending_bytes
     free_rules(rules)
 
 
