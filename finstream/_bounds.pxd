@@ -1,7 +1,7 @@
 # cython: language_level=3, cdivision=True, boundscheck=False, wraparound=False
-"""What an outbox may hold, and all of them together; and the subscriptions that would rather lose or merge than be let go."""
+"""What an outbox may hold; and the subscriptions that would rather lose or merge than be let go."""
 
-from finstream._sending cimport *
+from finstream._memory cimport *
 
 cdef enum:
     RATE_PERIOD = 5                 # ms, between looks at messages that wait for their interval
@@ -21,7 +21,7 @@ cdef inline void warn(Pump* pump, Outbox* outbox, int64_t now) noexcept nogil:
         outbox.warned = now
         event.handle = outbox.handle
         event.number = oldest(pump, outbox)
-        event.time = outbox.queued_bytes + outbox.held_bytes
+        event.time = outstanding_bytes(outbox)
 
 
 cdef inline void note_queued(Pump* pump, Outbox* outbox, int64_t grown, int64_t now) noexcept nogil:
@@ -35,12 +35,6 @@ cdef inline void note_queued(Pump* pump, Outbox* outbox, int64_t grown, int64_t 
     if 2 * (outbox.queued_bytes - outbox.tamed_bytes + outbox.firm_bytes) > outbox.max_bytes:
         warn(pump, outbox, now)
     note_memory(pump, grown)
-
-
-cdef inline void note_memory(Pump* pump, int64_t grown) noexcept nogil:
-    pump.memory_since += grown
-    if unlikely(pump.soft_mark and pump.memory_held + pump.memory_since > pump.soft_mark):
-        pump.has_excess = True
 
 
 cdef inline void send_batch(Pump* pump, Outbox* outbox) noexcept nogil:
@@ -156,64 +150,6 @@ cdef inline void look_at_age(Pump* pump, Outbox* outbox, int64_t now) noexcept n
             give_up(pump, outbox, SLOW_CONSUMER_AGE, 0)
     elif since and now - since > outbox.max_age // 2:
         warn(pump, outbox, now)
-
-
-cdef inline void guard_memory(Pump* pump, int64_t now) noexcept nogil:
-    """Count what all outboxes and sources hold. Too much: give up those of the lowest priority that have waited longest."""
-    cdef Outbox* outbox
-    cdef Outbox* victim
-    cdef Rules* rules
-    cdef int64_t fixed = pump.events.text_length, evictable, pending = 0
-    cdef int i, level
-    for i in range(pump.source_slots):
-        if pump.sources[i] != NULL:
-            fixed += pump.sources[i].rest_room
-    rules = pump.rated
-    while rules != NULL:
-        pending += rules.pending_bytes
-        rules = rules.next_rated
-    evictable = pending
-    outbox = pump.waiting
-    while outbox != NULL:
-        if outbox.closed:
-            fixed += outbox.queued_bytes
-        else:
-            evictable += outbox.queued_bytes + outbox.held_bytes
-        outbox = outbox.next_waiting
-    level = 0
-    if pump.soft_mark:
-        level = 2 if fixed + evictable > pump.hard_mark else 1 if fixed + evictable > pump.soft_mark else 0
-    if level > pump.memory_level or (level < pump.memory_level and now - pump.memory_told > WARNING_PERIOD):
-        tell_memory(pump, level, fixed + evictable, now)
-    while level and fixed < pump.soft_mark < fixed + evictable:  # what nobody can be given up for is not held against anybody
-        victim = NULL
-        outbox = pump.waiting
-        while outbox != NULL:
-            if not outbox.closed and (victim == NULL or goes_before(outbox, victim)):
-                victim = outbox
-            outbox = outbox.next_waiting
-        rules = pump.rated
-        while rules != NULL and (victim == NULL or pending > pump.soft_mark // 2):
-            if rules.pending and (victim == NULL or rules.outbox.priority < victim.priority):
-                victim = rules.outbox
-            rules = rules.next_rated
-        if victim == NULL:
-            break
-        evictable -= outstanding_bytes(victim)
-        pending -= outstanding_bytes(victim) - victim.queued_bytes - victim.held_bytes
-        give_up(pump, victim, MEMORY_PRESSURE, 0)
-    pump.memory_held = fixed + evictable
-    pump.memory_since = 0
-
-
-cdef inline void tell_memory(Pump* pump, int level, int64_t held, int64_t now) noexcept nogil:
-    cdef Event* event = tell(&pump.events, MEMORY_MARK)
-    if event == NULL:
-        return
-    pump.memory_level = level
-    pump.memory_told = now
-    event.reason = level
-    event.number = held
 
 
 cdef inline void offer(

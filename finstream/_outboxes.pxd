@@ -128,13 +128,6 @@ cdef inline bint is_over(const Outbox* outbox, int times) noexcept nogil:
     return outbox.queued_bytes - outbox.tamed_bytes + outbox.firm_bytes > times * outbox.max_bytes
 
 
-cdef inline bint goes_before(const Outbox* a, const Outbox* b) noexcept nogil:
-    """Which of two outboxes with something queued is given up first when memory is short."""
-    if a.priority != b.priority:
-        return a.priority < b.priority
-    return a.head.since < b.head.since
-
-
 cdef inline uint8_t* chunk_bytes(Chunk* chunk) noexcept nogil:
     return <uint8_t*> (chunk + 1)
 

@@ -208,7 +208,7 @@ cdef inline void give_up(Pump* pump, Outbox* outbox, int reason, int error) noex
         event.reason = reason
         event.error = error
         event.number = oldest(pump, outbox)
-        event.time = outbox.queued_bytes + outbox.held_bytes
+        event.time = outstanding_bytes(outbox)
     for i in range(outbox.slice_count):
         outbox.killed += outbox.notes[i].messages
     outbox.slice_count = 0

@@ -94,6 +94,31 @@ async def test_messages_that_wait_for_their_interval_count(rig: Rig) -> None:
     assert sum(subscriber.statistics.queued_bytes for subscriber in subscribers) <= 1_000_000
     evicted = [number for number, subscriber in enumerate(subscribers) if subscriber.closed]
     assert evicted == list(range(len(evicted)))  # the lowest priorities
+    for number in evicted:
+        [closed] = subscribers[number].closed
+        assert closed.statistics.killed > 0
+        assert closed.queued_bytes > 8000 * closed.statistics.killed  # a receipt that says 0 would explain nothing
+
+
+async def test_who_waits_for_intervals_only_is_spared_while_others_fill_the_memory(rig: Rig) -> None:
+    feed, other = rig.feed(), rig.feed("other")
+    patient, late = (rig.subscriber((other.asset, None)) for _ in range(2))
+    slow = rig.subscriber((feed.asset, None), buffer_bytes=LITTLE)
+    rig.pump.set_priority(slow.handle, 9)
+    rig.pump.set_priority(late.handle, 5)
+    rig.pump.guard(200_000, 400_000, lambda _mark: None)
+    for subscriber in patient, late:
+        rig.pump.subscribe(subscriber.handle, other.asset, None, Policy(max_rate=0.01))
+    await other.write_and_wait(tick(1) + tick(2, pad=20_000))
+    while not slow.closed:
+        await feed.write_and_wait(tick(1, pad=5000))
+        await trio.lowlevel.checkpoint()
+    assert patient.closed == late.closed == []
+    for number in range(6):  # now it is they
+        await other.write_and_wait(tick(1, f"S{number}") + tick(2, f"S{number}", pad=20_000))
+        await trio.lowlevel.checkpoint()
+    await until(lambda: patient.closed, "an eviction")
+    assert late.closed == []
 
 
 async def test_nobody_is_let_go_for_the_memory_of_unfinished_lines(rig: Rig) -> None:

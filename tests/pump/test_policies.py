@@ -262,6 +262,19 @@ async def test_half_a_bound_is_told_once(rig: Rig) -> None:
     assert slow.closed == []
 
 
+async def test_the_warning_names_all_that_waits(rig: Rig) -> None:
+    """What waits for its interval, too, although it is not what made the outbox half full."""
+    feed, other = rig.feed(), rig.feed("other")
+    slow = rig.subscriber((feed.asset, None), buffer_bytes=LITTLE, max_bytes=100_000)
+    rig.pump.subscribe(slow.handle, other.asset, None, Policy(max_rate=0.01))
+    await other.write_and_wait(tick(1) + tick(2, pad=30_000))
+    while not slow.warned:
+        await feed.write_and_wait(tick(1, pad=1000))
+        await trio.lowlevel.checkpoint()
+    [warning] = slow.warned
+    assert 80_000 < warning.queued_bytes < 90_000
+
+
 async def test_an_interval_is_not_the_consumers_slowness(rig: Rig) -> None:
     """What waited for its interval for longer than max_age_ms, and then for a consumer that is behind for a moment."""
     feed, other = rig.feed(), rig.feed("other")

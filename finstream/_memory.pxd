@@ -1,0 +1,99 @@
+# cython: language_level=3, cdivision=True, boundscheck=False, wraparound=False
+"""The bound on what all outboxes and sources hold together, and who is given up when it is exceeded."""
+
+from libc.stdlib cimport qsort
+
+from finstream._sending cimport *
+
+cdef enum:
+    RELIEF_PERIOD = 1000000000      # ns from one news of a mark to that of a lower level: eviction makes it flutter
+
+
+cdef inline void note_memory(Pump* pump, int64_t grown) noexcept nogil:
+    pump.memory_since += grown
+    if unlikely(pump.soft_mark and pump.memory_held + pump.memory_since > pump.soft_mark):
+        pump.has_excess = True
+
+
+cdef inline void guard_memory(Pump* pump, int64_t now) noexcept nogil:
+    """Count what is held; too much: give outboxes up. What nobody can be given up for is not held against anybody."""
+    cdef int64_t fixed = pump.events.text_length, evictable, excess, left, pending = 0
+    cdef Outbox* outbox = pump.waiting
+    cdef Rules* rules = pump.rated
+    cdef int i, level = 0
+    for i in range(pump.source_slots):
+        if pump.sources[i] != NULL:
+            fixed += pump.sources[i].rest_room
+    while rules != NULL:
+        pending += rules.pending_bytes
+        rules = rules.next_rated
+    evictable = pending
+    while outbox != NULL:
+        if outbox.closed:
+            fixed += outbox.queued_bytes
+        else:
+            evictable += outbox.queued_bytes + outbox.held_bytes
+        outbox = outbox.next_waiting
+    if pump.soft_mark:
+        level = 2 if fixed + evictable > pump.hard_mark else 1 if fixed + evictable > pump.soft_mark else 0
+    if level > pump.memory_level or (level < pump.memory_level and now - pump.memory_told > RELIEF_PERIOD):
+        tell_memory(pump, level, fixed + evictable, now)
+    if level and fixed < pump.soft_mark:
+        excess = fixed + evictable - pump.soft_mark
+        left = evict(pump, excess, pending > pump.soft_mark // 2)
+        if left > 0:
+            left = evict(pump, left, True)
+        evictable -= excess - left
+    pump.memory_held = fixed + evictable
+    pump.memory_since = 0
+
+
+cdef inline int64_t evict(Pump* pump, int64_t excess, bint patient_too) noexcept nogil:
+    """Give outboxes up, the least important first, until ``excess`` bytes are free. Returns what is left of it.
+
+    ``patient_too``: those as well of which nothing waits but for its interval. They are not slow, so they are spared while others
+    fill the memory.
+    """
+    cdef Outbox** candidates = <Outbox**> malloc(pump.outbox_count * sizeof(Outbox*))
+    cdef Outbox* outbox
+    cdef int i, count = 0
+    if candidates == NULL:
+        return excess  # until the next look
+    for i in range(pump.outbox_slots):
+        outbox = pump.outboxes[i]
+        if outbox != NULL and not outbox.closed and (
+                outbox.head != NULL or (patient_too and outstanding_bytes(outbox))):
+            candidates[count] = outbox
+            count += 1
+    qsort(candidates, count, sizeof(Outbox*), compare_importance)
+    for i in range(count):
+        if excess <= 0:
+            break
+        excess -= outstanding_bytes(candidates[i])
+        give_up(pump, candidates[i], MEMORY_PRESSURE, 0)
+        excess += candidates[i].queued_bytes  # the rest of a message that is under way
+    free(candidates)
+    return excess
+
+
+cdef inline int compare_importance(const void* one, const void* other) noexcept nogil:
+    """For qsort: the lowest priority first, then who has waited longest; waiting for an interval does not count as such."""
+    cdef const Outbox* a = (<const Outbox**> one)[0]
+    cdef const Outbox* b = (<const Outbox**> other)[0]
+    if a.priority != b.priority:
+        return -1 if a.priority < b.priority else 1
+    if (a.head == NULL) != (b.head == NULL):
+        return 1 if a.head == NULL else -1
+    if a.head != NULL and a.head.since != b.head.since:
+        return -1 if a.head.since < b.head.since else 1
+    return -1 if a.handle < b.handle else 1
+
+
+cdef inline void tell_memory(Pump* pump, int level, int64_t held, int64_t now) noexcept nogil:
+    cdef Event* event = tell(&pump.events, MEMORY_MARK)
+    if event == NULL:
+        return
+    pump.memory_level = level
+    pump.memory_told = now
+    event.reason = level
+    event.number = held
