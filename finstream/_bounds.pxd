@@ -1,10 +1,9 @@
 # cython: language_level=3, cdivision=True, boundscheck=False, wraparound=False
-"""What an outbox may hold; and the subscriptions that would rather lose or merge than be let go."""
+"""What an outbox may hold, and for how long."""
 
 from finstream._memory cimport *
 
 cdef enum:
-    RATE_PERIOD = 5                 # ms, between looks at messages that wait for their interval
     HARD_BOUND = 4                  # times an outbox's bound of bytes: then it is given up however young what waits is
     YOUTH = 10000000                # ns: nobody is slow for not having read what was written just now
     WARNING_PERIOD = 1000000000     # ns, between warnings of one outbox
@@ -20,7 +19,7 @@ cdef inline void warn(Pump* pump, Outbox* outbox, int64_t now) noexcept nogil:
         outbox.warned_already = True
         outbox.warned = now
         event.handle = outbox.handle
-        event.number = oldest(pump, outbox)
+        event.number = oldest(outbox)
         event.time = outstanding_bytes(outbox)
 
 
@@ -101,10 +100,10 @@ cdef inline void end_excess(Pump* pump) noexcept nogil:
         guard_memory(pump, turn_time(pump))
 
 
-cdef inline int64_t oldest_firm_of(Pump* pump, Outbox* outbox) noexcept nogil:
+cdef inline int64_t oldest_firm_of(const Outbox* outbox) noexcept nogil:
     """Since when the oldest message waits that may be neither dropped nor merged; 0: there is none."""
-    cdef Subscription* list = <Subscription*> outbox.subscriptions
-    cdef Chunk* chunk = outbox.head
+    cdef const Subscription* list = <const Subscription*> outbox.subscriptions
+    cdef const Chunk* chunk = outbox.head
     cdef int64_t since = 0, other
     cdef int i
     while chunk != NULL and chunk.tamed:
@@ -120,7 +119,7 @@ cdef inline int64_t oldest_firm_of(Pump* pump, Outbox* outbox) noexcept nogil:
     return since
 
 
-cdef inline void skip_old(Pump* pump, Outbox* outbox, int64_t now) noexcept nogil:
+cdef inline void skip_old(Outbox* outbox, int64_t now) noexcept nogil:
     cdef Subscription* list = <Subscription*> outbox.subscriptions
     cdef Rules* rules
     cdef int i
@@ -133,7 +132,7 @@ cdef inline void skip_old(Pump* pump, Outbox* outbox, int64_t now) noexcept nogi
 
 cdef inline void look_at_age(Pump* pump, Outbox* outbox, int64_t now) noexcept nogil:
     """Whether what waits in an outbox is too old or too much; who had no time to read, because we had none, is pardoned."""
-    cdef int64_t since = oldest_firm_of(pump, outbox)
+    cdef int64_t since = oldest_firm_of(outbox)
     if now < pump.pardon:
         return
     if not is_over(outbox, 1):
@@ -142,154 +141,11 @@ cdef inline void look_at_age(Pump* pump, Outbox* outbox, int64_t now) noexcept n
         return
     if outbox.dead or outbox.max_age < 0:
         return
-    if outbox.subscription_count and outbox.held_messages:
-        skip_old(pump, outbox, now)
+    if outbox.held_messages:
+        skip_old(outbox, now)
     if since and now - since > outbox.max_age:
         drain(pump, outbox)
-        if not outbox.dead and oldest_firm_of(pump, outbox) == since:
+        if not outbox.dead and oldest_firm_of(outbox) == since:
             give_up(pump, outbox, SLOW_CONSUMER_AGE, 0)
     elif since and now - since > outbox.max_age // 2:
         warn(pump, outbox, now)
-
-
-cdef inline void offer(
-    Pump* pump, Rules* rules, Symbol* symbol, const uint8_t* frame, int64_t frame_length, const uint8_t* line, int64_t line_length
-) noexcept nogil:
-    """A message for a subscription with a policy: give it, hold it, or let it wait for its interval."""
-    cdef Outbox* outbox = rules.outbox
-    cdef const uint8_t* start = line if outbox.lines else frame
-    cdef int64_t length = line_length if outbox.lines else frame_length
-    cdef bint may_merge = (
-        symbol != NULL and pump.line.kind == TICK
-        and rules.policy == CONFLATE and (rules.merge_trades or not pump.line.present & (1 << PRICE)))
-    cdef Slot* slot = NULL
-    cdef Held* held
-    if rules.interval and symbol != NULL and pump.line.kind == TICK:
-        slot = find_slot(rules, symbol)
-        take_due(pump, rules, turn_time(pump))
-        if slot != NULL and turn_time(pump) < slot.due:
-            outbox.published += 1
-            held = new_held(start, length, rules.asset.seq, turn_time(pump))
-            if held == NULL:
-                outbox.killed += 1
-                give_up(pump, outbox, CONNECTION_LOST, ENOMEM)
-                return
-            if slot.pending != NULL:
-                held.merged = slot.pending.merged + 1
-                outbox.conflated += 1
-                free(take_pending(pump, rules, slot))
-            slot.pending = held
-            rules.pending += 1
-            rules.pending_bytes += length
-            note_memory(pump, length)
-            return
-        if slot != NULL:
-            slot.due = turn_time(pump) + rules.interval
-            cool(rules, slot)
-            pump.cooling += 1
-    elif unlikely(rules.interval and symbol != NULL):  # it must not overtake a tick of its symbol
-        slot = find_slot(rules, symbol)
-        if slot != NULL and slot.pending != NULL:
-            hold_one(pump, rules, NULL, take_pending(pump, rules, slot))
-        slot = NULL
-    if likely(rules.first == NULL and (outbox.head == NULL or rules.policy == KILL)):
-        give(pump, outbox, start, length, 1, rules.asset, rules.policy != KILL)
-        return
-    outbox.published += 1
-    if may_merge and slot == NULL:
-        slot = find_slot(rules, symbol)
-    held = new_held(start, length, rules.asset.seq, turn_time(pump))
-    if held == NULL:
-        outbox.killed += 1
-        give_up(pump, outbox, CONNECTION_LOST, ENOMEM)
-        return
-    hold_one(pump, rules, slot if may_merge else NULL, held)
-
-
-cdef inline void hold_one(Pump* pump, Rules* rules, Slot* slot, Held* held) noexcept nogil:
-    cdef Outbox* outbox = rules.outbox
-    if rules.policy == SKIP and outbox.head != NULL and outbox.held_bytes - outbox.firm_bytes + held.length > outbox.max_bytes:
-        skip_held(rules)
-    hold(rules, slot, held)
-    note_queued(pump, rules.outbox, held.length, turn_time(pump))
-
-
-cdef inline Held* take_pending(Pump* pump, Rules* rules, Slot* slot) noexcept nogil:
-    """What waited for its interval. The consumer is not to blame for that time, so it waits from now on."""
-    cdef Held* held = slot.pending
-    slot.pending = NULL
-    rules.pending -= 1
-    rules.pending_bytes -= held.length
-    held.since = turn_time(pump)
-    return held
-
-
-cdef inline void take_due(Pump* pump, Rules* rules, int64_t now) noexcept nogil:
-    """What waited for its interval is held like any other message now; the next ones of these symbols wait in turn."""
-    cdef Slot* slot
-    cdef Held* held
-    while rules.cooling != NULL and rules.cooling.due <= now:
-        slot = rules.cooling
-        rules.cooling = slot.next_cooling
-        if rules.cooling == NULL:
-            rules.last_cooling = NULL
-        pump.cooling -= 1
-        if slot.pending == NULL:
-            continue
-        held = take_pending(pump, rules, slot)
-        slot.due = now + rules.interval
-        cool(rules, slot)
-        pump.cooling += 1
-        # What has waited here may be merged further: the subscriber has asked for fewer of them.
-        hold_one(pump, rules, slot if rules.policy == CONFLATE else NULL, held)
-
-
-cdef inline void send_due(Pump* pump) noexcept nogil:
-    cdef Rules* rules = pump.rated
-    while rules != NULL:
-        take_due(pump, rules, turn_time(pump))
-        rules = rules.next_rated
-    rules = pump.rated
-    while rules != NULL:
-        if rules.first != NULL and rules.outbox.head == NULL:
-            if not send_held(pump, rules.outbox):
-                rules = pump.rated  # the connection is lost, and its subscriptions are gone
-                continue
-        rules = rules.next_rated
-
-
-cdef inline bint send_held(Pump* pump, Outbox* outbox) noexcept nogil:
-    """Send what is held, now that nothing is queued before it. False: the outbox was given up."""
-    drain(pump, outbox)
-    return not outbox.closed
-
-
-cdef inline void release_held(Pump* pump, Outbox* outbox, Rules* rules) noexcept nogil:
-    """A subscription ends, the stream goes on: what waits of it goes to the queue, as the last of it. Without memory for that the
-    outbox is given up, and all its subscriptions are gone."""
-    cdef int64_t grown
-    cdef int i
-    for i in range(rules.slot_room):
-        if rules.slots[i] != NULL and rules.slots[i].pending != NULL:
-            hold(rules, NULL, take_pending(pump, rules, rules.slots[i]))
-    if rules.policy == SKIP and outbox.tamed_bytes + rules.bytes > outbox.max_bytes:
-        skip_held(rules)
-    grown = rules.bytes
-    while rules.first != NULL or rules.gap_count:
-        if not feed(rules, 1 << 30, False, turn_time(pump)):
-            give_up(pump, outbox, CONNECTION_LOST, ENOMEM)
-            return
-    if outbox.head != NULL:
-        await_writable(pump, outbox)
-        note_queued(pump, outbox, grown, turn_time(pump))
-        wake(pump)
-
-
-cdef inline void release_all(Pump* pump, Outbox* outbox, Asset* asset) noexcept nogil:
-    """Of one asset; NULL: of all."""
-    cdef Subscription* list = <Subscription*> outbox.subscriptions
-    cdef int i = 0
-    while i < outbox.subscription_count:  # none are left if it was given up
-        if list[i].rules != NULL and (asset == NULL or list[i].asset == asset):
-            release_held(pump, outbox, <Rules*> list[i].rules)
-        i += 1

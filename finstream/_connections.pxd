@@ -3,7 +3,7 @@
 plane in between. Who may connect is decided by Python.
 """
 
-from finstream._bounds cimport *
+from finstream._offering cimport *
 
 cdef enum:
     ACCEPTS_AT_ONCE = 64
@@ -61,7 +61,7 @@ cdef inline void leave_soon(Pump* pump, Outbox* outbox) noexcept nogil:
     outbox.paused = False
     show_interest(pump, outbox)
     if outbox.head == NULL:
-        on_drained(pump, outbox)
+        on_drained(outbox)
 
 
 cdef inline void accept_all(Pump* pump) noexcept nogil:

@@ -150,16 +150,6 @@ cdef class NativePump:
         with nogil:
             turn_until_stopped(&self.pump)
 
-    # --- sources --------------------------------------------------------------------------------------------------------
-
-    # --- out ------------------------------------------------------------------------------------------------------------
-
-    # --- bounds and policies ----------------------------------------------------------------------------------------------
-
-    # --- the memory of all ------------------------------------------------------------------------------------------------
-
-    # --- outboxes -------------------------------------------------------------------------------------------------------
-
     # --- what the control plane calls ------------------------------------------------------------------------------------
 
     def stop(self):
@@ -236,13 +226,13 @@ cdef class NativePump:
         outbox = find_outbox(&self.pump, handle)
         if outbox != NULL:
             send_batch(&self.pump, outbox)
-            take_account(&self.pump, outbox, &dropped)
+            take_account(outbox, &dropped)
             stop_waiting(&self.pump, outbox)
             outbox.dead = True
             show_interest(&self.pump, outbox)
             drop_subscriptions(&self.pump, outbox)
             drop_queue(outbox)
-            take_account(&self.pump, outbox, &account)
+            take_account(outbox, &account)
             account.queued_bytes = dropped.queued_bytes
             account.oldest = dropped.oldest
             self.pump.delivered_before += outbox.delivered
@@ -574,7 +564,7 @@ cdef class NativePump:
         acquire(&self.pump)
         outbox = find_outbox(&self.pump, handle)
         if outbox != NULL:
-            take_account(&self.pump, outbox, &account)
+            take_account(outbox, &account)
         release(&self.pump)
         return None if outbox == NULL else account_tuple(&account)
 

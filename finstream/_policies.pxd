@@ -242,20 +242,12 @@ cdef inline bint feed_gap(Rules* rules, int64_t now) noexcept nogil:
     cdef Asset* asset = rules.asset
     cdef Symbol* symbol = rules.symbol
     cdef int header = 0
-    o = put(o, b'{"type":"gap","topic":"')
-    memcpy(o, asset.name, asset.name_length)
-    o += asset.name_length
+    o = put_text(put(o, b'{"type":"gap","topic":"'), asset.name, asset.name_length)
     if symbol != NULL:
-        o = put(o, b':')
-        memcpy(o, symbol.name, symbol.length)
-        o += symbol.length
-    o = put(o, b'","asset":"')
-    memcpy(o, asset.name, asset.name_length)
-    o += asset.name_length
+        o = put_text(put(o, b':'), symbol.name, symbol.length)
+    o = put_text(put(o, b'","asset":"'), asset.name, asset.name_length)
     if symbol != NULL:
-        o = put(o, b'","symbol":"')
-        memcpy(o, symbol.name, symbol.length)
-        o += symbol.length
+        o = put_text(put(o, b'","symbol":"'), symbol.name, symbol.length)
     o = put_integer(put(o, b'","first_seq":'), rules.gap_first)
     o = put_integer(put(o, b',"last_seq":'), rules.gap_last)
     o = put_integer(put(o, b',"count":'), rules.gap_count)

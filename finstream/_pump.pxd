@@ -2,7 +2,7 @@
 """The pump's state, its lock, and its tables by handle.
 
 Everything that turns ticks into deliveries is a function of a ``Pump*``; the class in _fastpath.pyx is only its face for Python. The
-parts stand on one another in this order: _pump, _sending, _memory, _bounds, _sources and _connections, _subscriptions, _turns.
+parts stand on one another in this order: _pump, _sending, _memory, _bounds, _offering, _sources and _connections, _subscriptions, _turns.
 """
 
 from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, EIO, ENOMEM, errno

@@ -105,11 +105,13 @@ cdef inline void drain(Pump* pump, Outbox* outbox) noexcept nogil:
     if outbox.dead:
         return
     stop_waiting(pump, outbox)
-    on_drained(pump, outbox)
+    on_drained(outbox)
 
 
-cdef inline void give(Pump* pump, Outbox* outbox, const uint8_t* start, int64_t length, uint64_t messages, Asset* asset, bint tamed
+cdef inline void give(
+    Pump* pump, Outbox* outbox, const uint8_t* start, int64_t length, uint64_t messages, const Asset* asset, bint tamed
 ) noexcept nogil:
+    """Have whole messages of one asset sent at the end of the batch."""
     if unlikely(not add_slice(outbox, start, length, messages, asset.id, asset.seq, tamed)):
         give_up(pump, outbox, CONNECTION_LOST, ENOMEM)
         return
@@ -120,7 +122,7 @@ cdef inline void give(Pump* pump, Outbox* outbox, const uint8_t* start, int64_t 
         outbox.touched = pump.touched_count
 
 
-cdef inline int64_t oldest(Pump* pump, Outbox* outbox) noexcept nogil:
+cdef inline int64_t oldest(const Outbox* outbox) noexcept nogil:
     """Age of the oldest waiting byte, in ms."""
     return (now_ns(CLOCK_MONOTONIC) - outbox.head.since) // 1000000 if outbox.head != NULL else 0
 
@@ -146,7 +148,7 @@ cdef inline int64_t outstanding_bytes(const Outbox* outbox) noexcept nogil:
     return bytes
 
 
-cdef inline void take_account(Pump* pump, Outbox* outbox, Account* account) noexcept nogil:
+cdef inline void take_account(Outbox* outbox, Account* account) noexcept nogil:
     cdef int i
     settle_accounts(outbox)
     account.published = outbox.published
@@ -156,7 +158,7 @@ cdef inline void take_account(Pump* pump, Outbox* outbox, Account* account) noex
     account.skipped = outbox.skipped
     account.conflated = outbox.conflated
     account.killed = outbox.killed
-    account.oldest = oldest(pump, outbox)
+    account.oldest = oldest(outbox)
     account.sent_bytes = outbox.sent_bytes
     account.last_asset = outbox.last_asset
     account.last_seq = outbox.last_seq
@@ -207,7 +209,7 @@ cdef inline void give_up(Pump* pump, Outbox* outbox, int reason, int error) noex
         event.handle = outbox.handle
         event.reason = reason
         event.error = error
-        event.number = oldest(pump, outbox)
+        event.number = oldest(outbox)
         event.time = outstanding_bytes(outbox)
     for i in range(outbox.slice_count):
         outbox.killed += outbox.notes[i].messages
@@ -226,10 +228,10 @@ cdef inline void give_up(Pump* pump, Outbox* outbox, int reason, int error) noex
         outbox.dead = True
         show_interest(pump, outbox)
     if event != NULL:
-        take_account(pump, outbox, &event.account)
+        take_account(outbox, &event.account)
 
 
-cdef inline void on_drained(Pump* pump, Outbox* outbox) noexcept nogil:
+cdef inline void on_drained(Outbox* outbox) noexcept nogil:
     """Nothing waits any more. After the last words, the other side sees the end of the stream."""
     outbox.warned_already = False
     if outbox.phase == LEAVING:

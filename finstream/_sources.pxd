@@ -4,7 +4,7 @@
     read_source → take_lines → take_line → read_line (_ticks) → observe (_arena) → publish → put_message (_frames) → finish_run → flush
 """
 
-from finstream._bounds cimport *
+from finstream._offering cimport *
 
 cdef enum:
     RESTS_KEPT = 16384              # bytes of memory for an unfinished line, kept for the next
@@ -72,7 +72,7 @@ cdef inline void finish_run(Pump* pump, Asset* asset) noexcept nogil:
         outbox = asset.outboxes[i]
         if outbox.lines:
             give(pump, outbox, pump.out_lines + asset.run_start_lines, pump.out_lines_length - asset.run_start_lines,
-                      asset.run_messages, asset, False)
+                 asset.run_messages, asset, False)
         else:
             give(pump, outbox, pump.out + asset.run_start, pump.out_length - asset.run_start, asset.run_messages, asset, False)
     asset.run_messages = 0
