@@ -46,7 +46,6 @@ cdef inline bint pace(Pump* pump, Rules* rules, Symbol* symbol, const uint8_t* s
     if turn_time(pump) >= slot.due:
         slot.due = turn_time(pump) + rules.interval
         cool(rules, slot)
-        pump.cooling += 1
         return False
     held = keep_message(pump, rules, start, length)
     if held == NULL:
@@ -58,6 +57,7 @@ cdef inline bint pace(Pump* pump, Rules* rules, Symbol* symbol, const uint8_t* s
     slot.pending = held
     rules.pending += 1
     rules.pending_bytes += length
+    pump.pending += 1
     note_memory(pump, length)
     return True
 
@@ -78,6 +78,8 @@ cdef inline void hold_one(Pump* pump, Rules* rules, Slot* slot, Held* held) noex
     if rules.policy == SKIP and outbox.head != NULL and outbox.held_bytes - outbox.firm_bytes + held.length > outbox.max_bytes:
         skip_held(rules)
     hold(rules, slot, held)
+    if outbox.head == NULL:
+        pump.has_due = True
     note_queued(pump, outbox, held.length, turn_time(pump))
 
 
@@ -87,6 +89,7 @@ cdef inline Held* take_pending(Pump* pump, Rules* rules, Slot* slot) noexcept no
     slot.pending = NULL
     rules.pending -= 1
     rules.pending_bytes -= held.length
+    pump.pending -= 1
     held.since = turn_time(pump)
     return held
 
@@ -100,13 +103,11 @@ cdef inline void take_due(Pump* pump, Rules* rules, int64_t now) noexcept nogil:
         rules.cooling = slot.next_cooling
         if rules.cooling == NULL:
             rules.last_cooling = NULL
-        pump.cooling -= 1
         if slot.pending == NULL:
             continue
         held = take_pending(pump, rules, slot)
         slot.due = now + rules.interval
         cool(rules, slot)
-        pump.cooling += 1
         # What has waited here may be merged further: the subscriber has asked for fewer of them.
         hold_one(pump, rules, slot if rules.policy == CONFLATE else NULL, held)
 
@@ -118,6 +119,7 @@ cdef inline void send_due(Pump* pump) noexcept nogil:
     while rules != NULL:
         take_due(pump, rules, turn_time(pump))
         rules = rules.next_rated
+    pump.has_due = False
     rules = pump.rated
     while rules != NULL:
         outbox = rules.outbox

@@ -97,7 +97,8 @@ cdef struct Pump:
     int64_t last_look               # at the age of what waits; 0: nothing waited
     int64_t pardon                  # until then nobody is given up for age
     Rules* rated                    # subscriptions with an interval
-    int cooling                     # slots of theirs that are not due yet
+    uint64_t pending                # messages of theirs that wait for it
+    bint has_due                    # some have waited long enough, and nothing is queued before them
     bint has_excess                 # some outbox went over its bound in this turn
     int64_t turn                    # ns, monotonic: the time of this hold of the lock, once somebody asked for it
     int64_t soft_mark               # of what all outboxes hold together; 0: none

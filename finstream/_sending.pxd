@@ -181,14 +181,10 @@ cdef inline void unrate(Pump* pump, Rules* rules) noexcept nogil:
 cdef inline void end_for_good(Pump* pump, Outbox* outbox, int index) noexcept nogil:
     """End a subscription; what is still held of it is lost."""
     cdef Rules* rules = <Rules*> (<Subscription*> outbox.subscriptions)[index].rules
-    cdef Slot* slot
     end_subscription(outbox, index)
     if rules == NULL:
         return
-    slot = rules.cooling
-    while slot != NULL:
-        pump.cooling -= 1
-        slot = slot.next_cooling
+    pump.pending -= rules.pending
     unrate(pump, rules)
     free_rules(rules)
 

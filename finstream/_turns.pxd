@@ -46,7 +46,7 @@ cdef inline void look_at_clock(Pump* pump) noexcept nogil:
 cdef inline void set_timer(Pump* pump, bint rang) noexcept nogil:
     """Have the timer ring as often as is needed now. Less often than before only after it rang: consumers come and go."""
     cdef int period = 0
-    if pump.cooling:
+    if pump.pending:
         period = RATE_PERIOD
     elif pump.waiting != NULL:
         period = WAITING_PERIOD
@@ -87,9 +87,9 @@ cdef inline void turn_until_stopped(Pump* pump) noexcept nogil:
         flush(pump, True)
         if unlikely(pump.has_excess):
             end_excess(pump)
+        if unlikely(pump.has_due or (rang and pump.pending)):
+            send_due(pump)
         if rang:
-            if pump.cooling:
-                send_due(pump)
             look_at_clock(pump)
             set_timer(pump, True)
         elif unlikely(pump.waiting != NULL and pump.last_look == 0):

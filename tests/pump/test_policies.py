@@ -171,6 +171,21 @@ async def test_max_rate_sends_the_first_at_once_and_never_loses_the_last(rig: Ri
     assert slow.statistics.killed == 0
 
 
+async def test_an_interval_costs_nothing_while_nothing_waits_for_it(rig: Rig) -> None:
+    feed = rig.feed()
+    subscriber = tamed(rig, feed, Policy(max_rate=0.01), buffer_bytes=None)
+    await feed.write_and_wait(tick(1) + tick(1, "B"))
+    assert subscriber.statistics.queued_messages == 0
+    await trio.sleep(0.02)  # the timer may ring once more before it is set anew
+    before = rig.pump.statistics().batches
+    await trio.sleep(0.5)
+    assert rig.pump.statistics().batches - before < 10
+    await feed.write_and_wait(tick(2))
+    assert subscriber.statistics.queued_messages == 1
+    assert rig.pump.unsubscribe(subscriber.handle, feed.asset)
+    assert len(await everything(subscriber)) == 3
+
+
 async def test_what_waits_for_its_interval_is_sent_when_the_subscription_ends(rig: Rig) -> None:
     feed = rig.feed()
     subscriber = tamed(rig, feed, Policy(max_rate=0.01), buffer_bytes=None)
