@@ -2,8 +2,8 @@
 """Subscriptions with a policy: what of them waits outside the outbox's queue, where it can still be dropped or merged.
 
 A *tamed* subscription gives its messages to the outbox like any other while the consumer keeps up. While something waits in the
-outbox's queue, they are *held* here instead, one by one; the pump feeds them to the queue, a few at a time, when that is empty. So
-what a policy may drop is never further along than one feed.
+outbox's queue, they are *held* here instead, one by one; the pump feeds them to the queue, a few at a time, when nothing of such a
+subscription is in it any more. So what a policy may drop is never further along than one feed.
 
 A *slot* belongs to one symbol of a tamed subscription: it knows the held message that a newer one may replace, and, with a
 greatest rate, when the next may go (``due``) and what waits for that moment.

@@ -49,32 +49,36 @@ cdef inline void stop_waiting(Pump* pump, Outbox* outbox) noexcept nogil:
         outbox.next_waiting.previous_waiting = outbox.previous_waiting
 
 
-cdef inline bint feed_outbox(Pump* pump, Outbox* outbox) noexcept nogil:
-    """Queue some of what is held, of each subscription in turn. False when there is nothing, or no memory: then it is given up."""
+cdef inline void feed_outbox(Pump* pump, Outbox* outbox) noexcept nogil:
+    """Queue some of what is held, of each subscription in turn. Without memory for it the outbox is given up."""
     cdef Subscription* list = <Subscription*> outbox.subscriptions
     cdef Rules* rules
     cdef int i
     if outbox.held_messages == 0 and not outbox.gaps:
-        return False
+        return
     for i in range(outbox.subscription_count):
         rules = <Rules*> list[i].rules
         if rules != NULL and (rules.first != NULL or rules.gap_count):
             if not feed(rules, FEED_BYTES, True, turn_time(pump)):
                 give_up(pump, outbox, CONNECTION_LOST, ENOMEM)
-                return False
+                return
     outbox.gaps = False
-    return outbox.head != NULL
 
 
 cdef inline void drain(Pump* pump, Outbox* outbox) noexcept nogil:
-    """Send what waits, as far as the socket takes it; what is held follows what is queued."""
+    """Send what waits, as far as the socket takes it. What is held follows what is queued; not only once that is gone, for with a
+    plain subscription beside it that may never be, but one feed of it at a time."""
     cdef iovec[CHUNKS_AT_ONCE] parts
     cdef msghdr message
     cdef Chunk* chunk
     cdef ssize_t n
     cdef int64_t part
     cdef int count
-    while outbox.head != NULL or feed_outbox(pump, outbox):
+    while True:
+        if outbox.tamed_bytes == 0:
+            feed_outbox(pump, outbox)
+        if outbox.head == NULL:
+            break
         count = 0
         chunk = outbox.head
         while chunk != NULL and count < CHUNKS_AT_ONCE:

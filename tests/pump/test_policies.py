@@ -262,6 +262,38 @@ async def test_a_plain_subscription_beside_a_tamed_one_keeps_its_bounds(rig: Rig
     assert balanced(closed.statistics)
 
 
+@pytest.mark.parametrize("policy", [CONFLATE, Policy(policy="conflate", max_rate=1000), Policy(max_rate=1000), SKIP])
+async def test_a_plain_subscription_does_not_starve_a_tamed_one(rig: Rig, policy: Policy) -> None:
+    """The plain one's queue is never empty; the other one has its turn all the same, and waits no longer than that queue."""
+    plain_feed, tamed_feed = rig.feed("plain"), rig.feed("tamed")
+    subscriber = tamed(rig, tamed_feed, policy, max_bytes=1 << 26)
+    rig.pump.subscribe(subscriber.handle, plain_feed.asset)
+    messages: list[dict[str, Any]] = []
+    last = 0
+
+    def keeps_up() -> bool:
+        if subscriber.statistics.queued_bytes < 40_000:
+            return True
+        subscriber.read_now(4000)
+        return False
+
+    for number in range(1, 301):
+        await plain_feed.write_and_wait(tick(number, pad=1000) * 2)
+        await tamed_feed.write_and_wait(quote(number))
+        await until(keeps_up)
+        if number > 50:
+            assert subscriber.statistics.queued_messages
+        messages += map(json.loads, subscriber.take())
+        last = max([last, *(int(message["bid_price"]) for message in messages if "bid_price" in message)])
+        assert number - last < 100
+    messages += await everything(subscriber)
+    own = [message for message in messages if message["asset"] == "tamed"]
+    assert seqs(own) == sorted(set(seqs(own)))
+    assert own[-1]["bid_price"] == "300"
+    assert balanced(subscriber.statistics)
+    assert subscriber.closed == []
+
+
 async def test_half_a_bound_is_told_once(rig: Rig) -> None:
     feed = rig.feed()
     slow = rig.subscriber((feed.asset, None), buffer_bytes=LITTLE, max_bytes=100_000)
