@@ -6,13 +6,27 @@ from libc.stdlib cimport qsort
 from finstream._sending cimport *
 
 cdef enum:
+    MALLOC_BYTES = 16               # of the allocator's own for each piece, and what it rounds up
     RELIEF_PERIOD = 1000000000      # ns from one news of a mark to that of a lower level: eviction makes it flutter
 
 
 cdef inline void note_memory(Pump* pump, int64_t grown) noexcept nogil:
-    pump.memory_since += grown
+    """So much more waits, in a piece of memory of its own."""
+    pump.memory_since += grown + <int64_t> sizeof(Chunk) + MALLOC_BYTES
     if unlikely(pump.soft_mark and pump.memory_held + pump.memory_since > pump.soft_mark):
         pump.has_excess = True
+
+
+cdef inline int64_t memory_of(const Outbox* outbox) noexcept nogil:
+    """What is queued and held for an outbox takes, with its bookkeeping: of short messages that is half as much again."""
+    cdef int64_t bytes = outbox.queued_bytes + outbox.held_bytes
+    if outbox.head != NULL:
+        bytes += outbox.head.sent  # freed together with the rest of its chunk
+    return bytes + outbox.chunks * (<int64_t> sizeof(Chunk) + MALLOC_BYTES) + memory_of_held(outbox.held_messages)
+
+
+cdef inline int64_t memory_of_held(uint64_t count) noexcept nogil:
+    return count * (sizeof(Held) + MALLOC_BYTES)
 
 
 cdef inline void guard_memory(Pump* pump, int64_t now) noexcept nogil:
@@ -25,14 +39,14 @@ cdef inline void guard_memory(Pump* pump, int64_t now) noexcept nogil:
         if pump.sources[i] != NULL:
             fixed += pump.sources[i].rest_room
     while rules != NULL:
-        pending += rules.pending_bytes
+        pending += rules.pending_bytes + memory_of_held(rules.pending)
         rules = rules.next_rated
     evictable = pending
     while outbox != NULL:
         if outbox.closed:
-            fixed += outbox.queued_bytes
+            fixed += memory_of(outbox)
         else:
-            evictable += outbox.queued_bytes + outbox.held_bytes
+            evictable += memory_of(outbox)
         outbox = outbox.next_waiting
     if pump.soft_mark:
         level = 2 if fixed + evictable > pump.hard_mark else 1 if fixed + evictable > pump.soft_mark else 0
@@ -56,6 +70,7 @@ cdef inline int64_t evict(Pump* pump, int64_t excess, bint patient_too) noexcept
     """
     cdef Outbox** candidates = <Outbox**> malloc(pump.outbox_count * sizeof(Outbox*))
     cdef Outbox* outbox
+    cdef int64_t pending
     cdef int i, count = 0
     if candidates == NULL:
         return excess  # until the next look
@@ -69,9 +84,12 @@ cdef inline int64_t evict(Pump* pump, int64_t excess, bint patient_too) noexcept
     for i in range(count):
         if excess <= 0:
             break
-        excess -= outstanding_bytes(candidates[i])
-        give_up(pump, candidates[i], MEMORY_PRESSURE, 0)
-        excess += candidates[i].queued_bytes  # the rest of a message that is under way
+        outbox = candidates[i]
+        pending = 0
+        excess -= memory_of(outbox) + memory_of_held(count_pending(outbox, &pending))
+        excess -= pending
+        give_up(pump, outbox, MEMORY_PRESSURE, 0)
+        excess += memory_of(outbox)  # the rest of a message that is under way
     free(candidates)
     return excess
 

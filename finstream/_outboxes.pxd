@@ -88,6 +88,7 @@ cdef struct Outbox:
     # Waiting:
     Chunk* head
     Chunk* tail
+    int chunks
     int64_t queued_bytes
     uint64_t queued_messages
     int64_t tamed_bytes         # of those queued
@@ -244,6 +245,7 @@ cdef inline void queue_chunk(Outbox* outbox, Chunk* chunk) noexcept nogil:
     else:
         outbox.head = chunk
     outbox.tail = chunk
+    outbox.chunks += 1
     outbox.queued_bytes += chunk.size
     outbox.queued_messages += chunk.messages
     if unlikely(chunk.tamed):
@@ -356,6 +358,7 @@ cdef inline void advance(Outbox* outbox, int64_t taken) noexcept nogil:
         outbox.last_asset = chunk.asset
         outbox.last_seq = chunk.seq
     outbox.head = chunk.next
+    outbox.chunks -= 1
     if outbox.head == NULL:
         outbox.tail = NULL
     free(chunk)
@@ -405,6 +408,7 @@ cdef inline void keep_partial(Outbox* outbox) noexcept nogil:
     next = chunk.next
     chunk.next = NULL
     outbox.tail = chunk
+    outbox.chunks = 1
     while next != NULL:
         chunk = next
         next = chunk.next
@@ -438,6 +442,7 @@ cdef inline void drop_queue(Outbox* outbox) noexcept nogil:
     outbox.killed += outbox.queued_messages
     outbox.queued_messages = 0
     outbox.queued_bytes = outbox.tamed_bytes = 0
+    outbox.chunks = 0
     while outbox.head != NULL:
         chunk = outbox.head
         outbox.head = chunk.next
