@@ -14,7 +14,7 @@ from finstream._events cimport Bucket
 from finstream._frames cimport Label
 from finstream._json cimport likely, text, REASONS
 from finstream._outboxes cimport Outbox
-from finstream._ticks cimport MAX_SYMBOL
+from finstream._members cimport MAX_SYMBOL
 
 cdef enum:
     MAX_SYMBOLS = 65536             # that an asset's ticks may name; further ones are passed on, but not counted

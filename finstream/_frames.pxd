@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 from finstream._json cimport copy_short, likely, text
 from finstream._decimals cimport Decimal, format_decimal
-from finstream._ticks cimport *
+from finstream._members cimport *
 
 cdef enum:
     MAX_HEADER = 10
