@@ -7,7 +7,7 @@ already stands in the line; then it is only pointed at.
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from finstream._json cimport is_digit, likely, text, unlikely, DECIMAL_OUT_OF_RANGE, INVALID_DECIMAL
-from finstream._scans cimport bytes_equal, digits_at, highest_bit, lowest_bit
+from finstream._scans cimport bytes_equal, highest_bit, lowest_bit, non_digits
 
 cdef extern from *:
     """
@@ -29,12 +29,11 @@ cdef enum:
 cdef struct Decimal:
     text canonical      # its text in the line; NULL: format_decimal must write it
     int length
-    bint zero
-    bint negative
+    uint8_t negative
     # Only of a decimal without canonical text:
+    uint8_t scale
     uint32_t high       # the mantissa's upper 32 bits
     uint64_t low        # its lower 64
-    uint8_t scale
 
 cdef struct Digits:
     # A number of any length as JSON writes it: 0.d1d2…dn × 10^point, d1 and dn not zero; count 0 is zero.
@@ -115,7 +114,6 @@ cdef inline text parse_any_decimal(text p, Decimal* out, int* why) noexcept nogi
     out.canonical = NULL
     out.low = out.high = out.scale = 0
     out.negative = False
-    out.zero = d.count == 0
     if d.count == 0:
         return p
     scale = d.count - d.point
@@ -147,31 +145,42 @@ cdef inline int read_plain_decimal(text p, Decimal* out) noexcept nogil:
     Returns how many bytes that is; what follows them is the caller's business, an exponent, for one. 0 if it is anything
     else: no such number, more digits than are certain to fit, or more bytes than are looked at.
     """
-    cdef uint32_t digits = digits_at(p), points = bytes_equal(p, 0x2e), zeros = bytes_equal(p, 0x30)
-    cdef uint32_t number = digits | points, below, significant
-    cdef int last
-    if unlikely(number == 0xffff):
-        digits |= digits_at(p + 16) << 16
-        points |= bytes_equal(p + 16, 0x2e) << 16
-        zeros |= bytes_equal(p + 16, 0x30) << 16
-        number = digits | points
-        if ~number == 0:
+    cdef int length = plain_decimal_of(p, non_digits(p), out)
+    if unlikely(length >= 16):  # it may go on
+        length = plain_decimal_of(p, (non_digits(p) & 0xffff) | <uint64_t> non_digits(p + 16) << 16, out)
+        if length >= 32 or out.length > CERTAIN_TO_FIT:
             return 0
-    below = (~number & (number + 1)) - 1  # the number's own bytes
-    digits &= below
-    points &= below
-    # It begins and ends with a digit, has one point at most, and no zero before another digit of its whole part.
-    if unlikely(~digits & 1 | points & (points - 1) | points << 1 & (below + 1) | zeros & digits >> 1 & 1):
+    return length
+
+
+cdef inline int plain_decimal_of(text p, uint64_t others, Decimal* out) noexcept nogil:
+    """``others`` has a bit for each byte that is no digit, and two behind those that were looked at."""
+    cdef int whole = lowest_bit(others), length = whole
+    if likely(p[whole] == 0x2e):
+        length = lowest_bit(others & (others - 1))
+        if unlikely(length == whole + 1):
+            return 0
+    # Whether a price is less than 1 cannot be foretold: no branch for that.
+    if unlikely((whole == 0) | (p[0] == 0x30) & (whole > 1)):
         return 0
     out.canonical = p
-    out.negative = False
-    out.zero = (digits & ~zeros) == 0
-    out.length = lowest_bit(~number)
-    if points:
-        significant = below & ~zeros  # the point is among them
-        last = highest_bit(significant)
-        out.length = last + 1 - <int> (points >> last)
-    return lowest_bit(~number) if likely(out.length <= CERTAIN_TO_FIT) else 0
+    out.length = length
+    if unlikely((p[length - 1] == 0x30) & (length > whole)):
+        drop_zeros(out)
+    return length
+
+
+cdef inline void drop_zeros(Decimal* d) noexcept nogil:
+    """Those at the end, of a text of up to 32 bytes that has a point."""
+    cdef uint32_t zeros = bytes_equal(d.canonical, 0x30) | bytes_equal(d.canonical + 16, 0x30) << 16
+    cdef int last = highest_bit(~zeros & (~<uint32_t> 0 >> (32 - d.length)))
+    d.length = last + (d.canonical[last] != 0x2e)
+
+
+cdef inline bint is_zero(const Decimal* d) noexcept nogil:
+    if likely(d.canonical != NULL):
+        return d.length == 1 and d.canonical[0] == 0x30
+    return d.low == 0 and d.high == 0
 
 
 cdef inline text parse_decimal(text p, Decimal* out, int* why) noexcept nogil:
@@ -183,6 +192,7 @@ cdef inline text parse_decimal(text p, Decimal* out, int* why) noexcept nogil:
     cdef int length = read_plain_decimal(p, out)
     if unlikely(length == 0 or p[length] | 0x20 == 0x65):
         return parse_any_decimal(p, out, why)
+    out.negative = False
     return p + length
 
 

@@ -80,6 +80,7 @@ cdef class NativePump:
                 or self.pump.events.text == NULL or self.pump.taken.text == NULL):
             raise MemoryError
         forget_shapes(&self.pump.shapes)
+        self.pump.receipt.time = -1
         for i, (start, offset) in enumerate(new_york):
             self.pump.parser.zone.starts[i] = start
             self.pump.parser.zone.offsets[i] = offset
@@ -605,7 +606,8 @@ def parse_line(
         return "rejected", REJECTIONS[pump.line.reason].encode()
     if kind != TICK and kind != OPAQUE:
         return _KINDS[kind], b""
-    end = put_message(pump.out, &pump.line, pump.parser.members, &one.label, seq, received_ns)
+    make_receipt(&pump.receipt, received_ns, &one.label)
+    end = put_message(pump.out, &pump.line, pump.parser.members, &one.label, seq, &pump.receipt)
     return _KINDS[kind], PyBytes_FromStringAndSize(<char*> pump.out, end - pump.out)
 
 

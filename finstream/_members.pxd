@@ -7,8 +7,8 @@ A ``Line`` points into the line's bytes: it is good only until those are overwri
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 from finstream._decimals cimport Decimal
-from finstream._json cimport decode_string, text, unlikely, MAX_LINE, PADDING
-from finstream._timestamps cimport ZoneTable
+from finstream._json cimport decode_string, likely, text, unlikely, MAX_LINE, PADDING
+from finstream._timestamps cimport END_OF_TIME, NOT_A_TIME, ZoneTable, read_whole_number, scaled_time
 
 cdef enum:
     MAX_SYMBOL = 64
@@ -56,6 +56,8 @@ cdef struct Line:
     Span symbol         # decoded
     bint buy
     int64_t time        # ns
+    text stamp          # the time as a whole number in the line, if that
+    int stamp_digits    # has 10, 13, or 16 digits, those beyond the microseconds not counted; else NULL
     Decimal[DECIMALS] decimals
     int members
     int unknown
@@ -184,3 +186,22 @@ cdef inline bint is_symbol(text p, int length) noexcept nogil:
         if unlikely(p[i] == 0xc2) and i + 1 < length and p[i + 1] < 0xa0:  # U+0080 to U+009F are control characters, too
             return False
     return True
+
+
+cdef inline text read_whole_time(Line* line, text p) noexcept nogil:
+    """A bare whole number, nearly every source's time stamp; NULL if it is anything else, or no time. What follows is not looked at."""
+    cdef uint64_t value
+    cdef int digits = read_whole_number(p, &value)
+    if unlikely(digits == 0):
+        return NULL
+    # In whichever unit: as long as it is a time of these years, its digits are those of the microseconds.
+    line.stamp = p
+    if likely(digits == 19):
+        line.time = <int64_t> value if value < <uint64_t> END_OF_TIME else NOT_A_TIME
+        line.stamp_digits = 16
+    else:
+        line.time = scaled_time(value)
+        line.stamp_digits = digits
+        if digits != 16 and digits != 13 and digits != 10:
+            line.stamp = NULL
+    return p + digits if likely(line.time != NOT_A_TIME) else NULL

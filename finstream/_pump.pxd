@@ -62,6 +62,7 @@ cdef struct Pump:
     int max_line
     Parser parser
     Shapes shapes
+    Receipt receipt
     Line line
     uint8_t* buffer                 # where sources are read into
     uint8_t* out                    # this batch's messages as WebSocket frames

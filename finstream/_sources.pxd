@@ -34,10 +34,12 @@ cdef inline void publish(Pump* pump, Asset* asset, Symbol* symbol, int64_t line_
         finish_run(pump, asset)
         flush(pump, False)
         asset.run_start = asset.run_start_lines = 0
+    if unlikely(pump.receipt.time != received):
+        make_receipt(&pump.receipt, received, &asset.label)
     asset.seq += 1  # not before the run up to here was given away
     frame = pump.out + pump.out_length
     payload = frame + 4  # the header of nearly every message
-    length = put_message(payload, &pump.line, pump.parser.members, &asset.label, asset.seq, received) - payload
+    length = put_message(payload, &pump.line, pump.parser.members, &asset.label, asset.seq, &pump.receipt) - payload
     if unlikely(length < 126 or length > 65535):
         memmove(frame + (2 if length < 126 else 10), payload, length)
         payload = frame + (2 if length < 126 else 10)

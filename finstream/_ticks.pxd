@@ -9,9 +9,9 @@ good, is decided at its end, so the order of the members never matters.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 from finstream._json cimport *
-from finstream._decimals cimport Decimal, parse_any_decimal, parse_decimal
+from finstream._decimals cimport Decimal, is_zero, parse_any_decimal, parse_decimal
 from finstream._members cimport *
-from finstream._timestamps cimport NOT_A_TIME, read_time, read_whole_number, scaled_time
+from finstream._timestamps cimport NOT_A_TIME, read_time
 
 
 cdef inline text read_decimal(Parser* parser, text p, text end, Decimal* out, int* why, int* wrong) noexcept nogil:
@@ -41,20 +41,21 @@ cdef inline text read_decimal(Parser* parser, text p, text end, Decimal* out, in
     return q + 1
 
 
-cdef inline text read_timestamp(Parser* parser, text p, text end, int64_t* out, int* why) noexcept nogil:
+cdef inline text read_timestamp(Parser* parser, Line* line, text p, text end, int* why) noexcept nogil:
     cdef text q
     cdef bint escaped = False, quoted = p[0] == 0x22
     cdef int n
-    cdef uint64_t whole
-    out[0] = NOT_A_TIME
+    line.time = NOT_A_TIME
+    line.stamp = NULL
     if not quoted:
-        q = read_whole_number(p, &whole)
-        if likely(q != NULL):
-            out[0] = scaled_time(whole)
+        q = read_whole_time(line, p)
+        if likely(q != NULL and q[0] != 0x2e and q[0] | 0x20 != 0x65):
             return q
+        line.time = NOT_A_TIME
+        line.stamp = NULL
         q = skip_value(p, end, why)
         if q != NULL and (p[0] == 0x2d or is_digit(p[0])):
-            out[0] = read_time(p, q, False, &parser.zone)
+            line.time = read_time(p, q, False, &parser.zone)
         return q
     q = scan_string(p + 1, end, &escaped, why)
     if q == NULL:
@@ -62,9 +63,9 @@ cdef inline text read_timestamp(Parser* parser, text p, text end, int64_t* out, 
     if escaped:
         n = decode_string(p + 1, <int> (q - p - 1), parser.scratch)
         memset(parser.scratch + n, 0, PADDING)
-        out[0] = read_time(parser.scratch, parser.scratch + n, True, &parser.zone)
+        line.time = read_time(parser.scratch, parser.scratch + n, True, &parser.zone)
     else:
-        out[0] = read_time(p + 1, q, True, &parser.zone)
+        line.time = read_time(p + 1, q, True, &parser.zone)
     return q + 1
 
 
@@ -236,7 +237,7 @@ cdef inline int read_line(
                 if name < DECIMALS:
                     p = read_decimal(parser, p, end, &line.decimals[name], &why, &wrong)
                 elif name == TIMESTAMP:
-                    p = read_timestamp(parser, p, end, &line.time, &why)
+                    p = read_timestamp(parser, line, p, end, &why)
                 else:
                     p = read_text(parser, line, name, p, end, &why, &wrong)
                 if unlikely(wrong >= 0):
@@ -289,7 +290,7 @@ cdef inline int read_line(
                 return reject(line, faults[name])
             decimal = &line.decimals[name]
             if name == PRICE:
-                if unlikely(decimal.negative or decimal.zero):
+                if unlikely(decimal.negative or is_zero(decimal)):
                     return reject(line, PRICE_NOT_POSITIVE)
             elif unlikely(decimal.negative):
                 return reject(line, NEGATIVE_VALUE)
