@@ -12,9 +12,10 @@ from libc.string cimport memcmp, memcpy
 from finstream._arena cimport Racer
 from finstream._events cimport Bucket
 from finstream._frames cimport Label
-from finstream._json cimport likely, text, REASONS
+from finstream._json cimport likely, text, unlikely, REASONS
 from finstream._outboxes cimport Outbox
-from finstream._ticks cimport MAX_SYMBOL
+from finstream._scans cimport first_bytes
+from finstream._members cimport MAX_SYMBOL
 
 cdef enum:
     MAX_SYMBOLS = 65536             # that an asset's ticks may name; further ones are passed on, but not counted
@@ -108,29 +109,38 @@ cdef inline void remove_from(void** list, int* count, void* item) noexcept nogil
 
 
 cdef inline uint32_t hash_symbol(text p, int length) noexcept nogil:
-    cdef uint64_t hash = <uint64_t> length, word = 0
-    cdef int left = length
-    while left >= 8:
-        memcpy(&word, p, 8)
-        hash = (hash ^ word) * 0x9e3779b97f4a7c15ull
-        hash ^= hash >> 29
-        p += 8
-        left -= 8
-    if left:
-        word = 0
-        memcpy(&word, p, left)
-        hash = (hash ^ word) * 0x9e3779b97f4a7c15ull
-    return <uint32_t> (hash >> 32)
+    cdef uint64_t[2] words
+    cdef uint64_t hash = <uint64_t> length
+    while True:
+        first_bytes(words, p, length)
+        hash = words[0] * <uint64_t> 0x9e3779b97f4a7c15 + words[1] * <uint64_t> 0xc2b2ae3d27d4eb4f + (hash ^ hash >> 32)
+        if likely(length <= 16):
+            return <uint32_t> (hash >> 32)
+        p += 16
+        length -= 16
+
+
+cdef inline bint is_named(const Symbol* symbol, text name, int length) noexcept nogil:
+    cdef uint64_t[2] words, own
+    if symbol.length != length:
+        return False
+    if unlikely(length > 16):
+        return memcmp(symbol.name, name, length) == 0
+    first_bytes(words, name, length)
+    memcpy(own, symbol.name, 16)
+    return ((own[0] ^ words[0]) | (own[1] ^ words[1])) == 0
 
 
 cdef inline Symbol* find_symbol(Asset* asset, text name, int length, int most) noexcept nogil:
-    """The symbol of this name; a new one if there is none yet and the asset has fewer than ``most``; else NULL."""
+    """The symbol of this name; a new one if there is none yet and the asset has fewer than ``most``; else NULL.
+
+    ``name`` is read in blocks of 16 bytes."""
     cdef uint32_t hash = hash_symbol(name, length)
     cdef Symbol* symbol
     if likely(asset.bucket_count):
         symbol = asset.buckets[hash & <uint32_t> (asset.bucket_count - 1)]
         while symbol != NULL:
-            if symbol.hash == hash and symbol.length == length and memcmp(symbol.name, name, length) == 0:
+            if likely(symbol.hash == hash and is_named(symbol, name, length)):
                 return symbol
             symbol = symbol.next
     if asset.symbol_count >= most:

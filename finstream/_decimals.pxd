@@ -6,7 +6,8 @@ already stands in the line; then it is only pointed at.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from finstream._json cimport copy_short, eight_digits, text, is_digit, likely, unlikely, DECIMAL_OUT_OF_RANGE, INVALID_DECIMAL
+from finstream._json cimport is_digit, likely, text, unlikely, DECIMAL_OUT_OF_RANGE, INVALID_DECIMAL
+from finstream._scans cimport bytes_equal, highest_bit, lowest_bit, non_digits
 
 cdef extern from *:
     """
@@ -23,14 +24,16 @@ cdef enum:
     MAX_SCALE = 28
     MAX_MANTISSA_DIGITS = 29
     MAX_DECIMAL_TEXT = 40
+    CERTAIN_TO_FIT = 28     # digits, which are less than 2**96 whatever they are
 
 cdef struct Decimal:
-    uint64_t low        # the mantissa's lower 64 bits
-    uint32_t high       # its upper 32
-    uint8_t scale
-    bint negative
-    text canonical      # in the line; NULL: format_decimal must write it
+    text canonical      # its text in the line; NULL: format_decimal must write it
     int length
+    uint8_t negative
+    # Only of a decimal without canonical text:
+    uint8_t scale
+    uint32_t high       # the mantissa's upper 32 bits
+    uint64_t low        # its lower 64
 
 cdef struct Digits:
     # A number of any length as JSON writes it: 0.d1d2…dn × 10^point, d1 and dn not zero; count 0 is zero.
@@ -136,59 +139,48 @@ cdef inline text parse_any_decimal(text p, Decimal* out, int* why) noexcept nogi
     return p
 
 
-cdef inline text parse_long_decimal(text p, Decimal* out, int* why) noexcept nogil:
-    """The same digit by digit, for up to 19 of them."""
-    cdef text start = p, digits, point
-    cdef uint64_t mantissa = 0
-    cdef bint negative = p[0] == 0x2d
-    if negative:
-        p += 1
-    digits = p
-    if p[0] == 0x30:
-        p += 1
-    else:
-        while is_digit(p[0]):
-            mantissa = mantissa * 10 + (p[0] - 0x30)
-            p += 1
-        if p == digits:
-            why[0] = INVALID_DECIMAL
-            return NULL
-    point = p
-    if p[0] == 0x2e:
-        p += 1
-        while is_digit(p[0]):
-            mantissa = mantissa * 10 + (p[0] - 0x30)
-            p += 1
-        if p == point + 1:
-            why[0] = INVALID_DECIMAL
-            return NULL
-    if p[0] | 0x20 == 0x65 or p - digits - (p > point) > 19:  # 19 digits fit 64 bits
-        return parse_any_decimal(start, out, why)
-    finish_decimal(out, mantissa, digits, point, p)
-    if negative and mantissa:
-        out.negative = True
-        out.canonical = start
-        out.length += 1
-    return p
+cdef inline int read_plain_decimal(text p, Decimal* out) noexcept nogil:
+    """Read digits, perhaps with a point among them, at ``p``: nearly every price and size is that.
+
+    Returns how many bytes that is; what follows them is the caller's business, an exponent, for one. 0 if it is anything
+    else: no such number, more digits than are certain to fit, or more bytes than are looked at.
+    """
+    cdef int length = plain_decimal_of(p, non_digits(p), out)
+    if unlikely(length >= 16):  # it may go on
+        length = plain_decimal_of(p, (non_digits(p) & 0xffff) | <uint64_t> non_digits(p + 16) << 16, out)
+        if length >= 32 or out.length > CERTAIN_TO_FIT:
+            return 0
+    return length
 
 
-cdef inline void finish_decimal(Decimal* out, uint64_t mantissa, text digits, text point, text stop) noexcept nogil:
-    """A plain number from ``digits`` to ``stop``, its point at ``point`` if that is before ``stop``: drop trailing zeros."""
-    cdef int zeros = 0, scale = 0
-    out.length = <int> (stop - digits)
-    if stop > point:
-        scale = <int> (stop - point) - 1
-        if unlikely((stop - 1)[0] == 0x30):
-            while (stop - 1 - zeros)[0] == 0x30:
-                zeros += 1
-            mantissa //= POWER_OF_TEN[zeros]
-            scale -= zeros
-            out.length -= zeros + (scale == 0)
-    out.low = mantissa
-    out.high = 0
-    out.scale = <uint8_t> scale
-    out.negative = False
-    out.canonical = digits
+cdef inline int plain_decimal_of(text p, uint64_t others, Decimal* out) noexcept nogil:
+    """``others`` has a bit for each byte that is no digit, and two behind those that were looked at."""
+    cdef int whole = lowest_bit(others), length = whole
+    if likely(p[whole] == 0x2e):
+        length = lowest_bit(others & (others - 1))
+        if unlikely(length == whole + 1):
+            return 0
+    # Whether a price is less than 1 cannot be foretold: no branch for that.
+    if unlikely((whole == 0) | (p[0] == 0x30) & (whole > 1)):
+        return 0
+    out.canonical = p
+    out.length = length
+    if unlikely((p[length - 1] == 0x30) & (length > whole)):
+        drop_zeros(out)
+    return length
+
+
+cdef inline void drop_zeros(Decimal* d) noexcept nogil:
+    """Those at the end, of a text of up to 32 bytes that has a point."""
+    cdef uint32_t zeros = bytes_equal(d.canonical, 0x30) | bytes_equal(d.canonical + 16, 0x30) << 16
+    cdef int last = highest_bit(~zeros & (~<uint32_t> 0 >> (32 - d.length)))
+    d.length = last + (d.canonical[last] != 0x2e)
+
+
+cdef inline bint is_zero(const Decimal* d) noexcept nogil:
+    if likely(d.canonical != NULL):
+        return d.length == 1 and d.canonical[0] == 0x30
+    return d.low == 0 and d.high == 0
 
 
 cdef inline text parse_decimal(text p, Decimal* out, int* why) noexcept nogil:
@@ -197,26 +189,11 @@ cdef inline text parse_decimal(text p, Decimal* out, int* why) noexcept nogil:
     Returns where it ends; NULL with INVALID_DECIMAL if there is none. ``why`` becomes DECIMAL_OUT_OF_RANGE for a number that does
     not fit, else it is left alone.
     """
-    cdef uint64_t whole, fraction
-    cdef text point
-    cdef int count = eight_digits(p, &whole), more
-    if unlikely(count == 0 or count == 8 or (p[0] == 0x30 and count > 1)):
-        return parse_long_decimal(p, out, why)
-    point = p + count
-    if point[0] == 0x2e:
-        more = eight_digits(point + 1, &fraction)
-        if unlikely(more == 0 or more == 8 or point[1 + more] | 0x20 == 0x65):
-            return parse_long_decimal(p, out, why)
-        finish_decimal(out, whole * POWER_OF_TEN[more] + fraction, p, point, point + 1 + more)
-        return point + 1 + more
-    if unlikely(point[0] | 0x20 == 0x65):
-        return parse_long_decimal(p, out, why)
-    finish_decimal(out, whole, p, point, point)
-    return point
-
-
-cdef inline bint decimal_is_zero(const Decimal* d) noexcept nogil:
-    return d.low == 0 and d.high == 0
+    cdef int length = read_plain_decimal(p, out)
+    if unlikely(length == 0 or p[length] | 0x20 == 0x65):
+        return parse_any_decimal(p, out, why)
+    out.negative = False
+    return p + length
 
 
 cdef inline int format_decimal(const Decimal* d, uint8_t* o) noexcept nogil:

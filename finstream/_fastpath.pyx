@@ -77,6 +77,7 @@ cdef class NativePump:
         self.pump.parser.zone.count = len(new_york)
         self.pump.parser.zone.starts = <int64_t*> malloc((len(new_york) + 1) * sizeof(int64_t))
         self.pump.parser.zone.offsets = <int64_t*> malloc((len(new_york) + 1) * sizeof(int64_t))
+        self.pump.shapes.nodes = <Node*> calloc(NODES, sizeof(Node))
         self.pump.buffer = <uint8_t*> calloc(MAX_LINE + READ_BYTES + PADDING, 1)
         self.pump.out = <uint8_t*> malloc(OUT_BYTES)
         self.pump.out_lines = <uint8_t*> malloc(OUT_BYTES)
@@ -84,9 +85,11 @@ cdef class NativePump:
         self.pump.taken.text = <uint8_t*> malloc(event_bytes)
         cdef Parser* parser = &self.pump.parser
         if (parser.members == NULL or parser.names == NULL or parser.scratch == NULL or parser.zone.starts == NULL
-                or parser.zone.offsets == NULL or self.pump.buffer == NULL or self.pump.out == NULL or self.pump.out_lines == NULL
+                or parser.zone.offsets == NULL or self.pump.shapes.nodes == NULL or self.pump.buffer == NULL or self.pump.out == NULL or self.pump.out_lines == NULL
                 or self.pump.events.text == NULL or self.pump.taken.text == NULL):
             raise MemoryError
+        forget_shapes(&self.pump.shapes)
+        self.pump.receipt.time = -1
         for i, (start, offset) in enumerate(new_york):
             self.pump.parser.zone.starts[i] = start
             self.pump.parser.zone.offsets[i] = offset
@@ -135,6 +138,7 @@ cdef class NativePump:
         free(self.pump.buffer)
         free(self.pump.out)
         free(self.pump.out_lines)
+        free(self.pump.shapes.nodes)
         free(self.pump.parser.members)
         free(self.pump.parser.names)
         free(self.pump.parser.scratch)
@@ -636,7 +640,8 @@ def parse_line(
         return "rejected", REJECTIONS[pump.line.reason].encode()
     if kind != TICK and kind != OPAQUE:
         return _KINDS[kind], b""
-    end = put_message(pump.out, &pump.line, pump.parser.members, &one.label, seq, received_ns)
+    make_receipt(&pump.receipt, received_ns, &one.label)
+    end = put_message(pump.out, &pump.line, pump.parser.members, &one.label, seq, &pump.receipt)
     return _KINDS[kind], PyBytes_FromStringAndSize(<char*> pump.out, end - pump.out)
 
 
@@ -656,7 +661,7 @@ def measure(bytes lines not None, int repeat, *, int assets=1):
     if copy == NULL:
         raise MemoryError
     memcpy(copy, PyBytes_AS_STRING(lines), size)
-    memset(copy + size, 0, PADDING)
+    memset(copy + size, 0x0a, PADDING)
     for number in range(assets):
         native.add_asset(f"measured-{number}", True, -1, -1)
     pump.encode_always = True
@@ -666,10 +671,9 @@ def measure(bytes lines not None, int repeat, *, int assets=1):
             received = now_ns(CLOCK_REALTIME)
             p = copy
             while True:
-                line_feed = <uint8_t*> memchr(p, 0x0a, copy + size - p)
+                line_feed = take_next_line(pump, pump.assets[turn], p, copy + size, received)
                 if line_feed == NULL:
                     break
-                take_line(pump, pump.assets[turn], p, line_feed, received)
                 p = line_feed + 1
                 turn = turn + 1 if turn + 1 < assets else 0
         started = now_ns(CLOCK_THREAD_CPUTIME_ID) - started

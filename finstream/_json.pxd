@@ -27,25 +27,8 @@ cdef extern from *:
     """
     #include <stdint.h>
     #include <string.h>
-    #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-    #error "digits are read eight at a time on little-endian machines only"
-    #endif
     /* Bytes at which scanning a string has to look closer: quote, backslash, control characters, everything beyond ASCII. */
     static const unsigned char FS_STRING_STOP[256] = {[0 ... 0x1f] = 1, ['"'] = 1, ['\\\\'] = 1, [0x80 ... 0xff] = 1};
-    /* Up to eight decimal digits at p as a number; returns how many there are. Little-endian: the first digit is the lowest byte. */
-    static inline int fs_eight_digits(const unsigned char *p, uint64_t *value) {
-      uint64_t x, other; int count;
-      memcpy(&x, p, 8);
-      x ^= 0x3030303030303030ull;
-      other = (((x & 0x7f7f7f7f7f7f7f7full) + 0x7676767676767676ull) | x) & 0x8080808080808080ull;
-      count = other ? __builtin_ctzll(other) >> 3 : 8;
-      if (!count) { *value = 0; return 0; }
-      x <<= (8 - count) * 8;   /* as if leading zeros stood before them */
-      x = (x * 2561) >> 8;
-      x = ((x & 0x00ff00ff00ff00ffull) * 6553601) >> 16;
-      *value = ((x & 0x0000ffff0000ffffull) * 42949672960001ull) >> 32;
-      return count;
-    }
     /* A short copy without a call; may read and write up to 31 bytes more than it must. */
     static inline void fs_copy_short(unsigned char *o, const unsigned char *p, int length) {
       memcpy(o, p, 16);
@@ -55,7 +38,6 @@ cdef extern from *:
     #define fs_unlikely(x) __builtin_expect(!!(x), 0)
     """
     const uint8_t* STRING_STOP "FS_STRING_STOP"
-    int eight_digits "fs_eight_digits"(text p, uint64_t* value) noexcept nogil
     void copy_short "fs_copy_short"(uint8_t* o, text p, int length) noexcept nogil
     bint likely "fs_likely"(bint) noexcept nogil
     bint unlikely "fs_unlikely"(bint) noexcept nogil

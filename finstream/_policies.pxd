@@ -13,7 +13,8 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 from finstream._assets cimport Asset, Symbol
-from finstream._frames cimport put, put_header, put_integer, put_text
+from finstream._digits cimport put_integer
+from finstream._frames cimport put, put_header, put_text
 from finstream._json cimport likely, text, unlikely
 from finstream._outboxes cimport Chunk, Outbox, chunk_bytes, new_chunk, queue_bytes, queue_chunk
 

@@ -17,10 +17,11 @@ from finstream._events cimport *
 from finstream._frames cimport *
 from finstream._inboxes cimport *
 from finstream._json cimport *
+from finstream._members cimport *
 from finstream._outboxes cimport *
 from finstream._policies cimport *
+from finstream._shapes cimport *
 from finstream._system cimport *
-from finstream._ticks cimport *
 
 cdef enum:
     LISTENER = 2                    # handles; real ones are larger
@@ -60,6 +61,8 @@ cdef struct Pump:
     bint encode_always
     int max_line
     Parser parser
+    Shapes shapes
+    Receipt receipt
     Line line
     uint8_t* buffer                 # where sources are read into
     uint8_t* out                    # this batch's messages as WebSocket frames

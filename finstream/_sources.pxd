@@ -5,6 +5,7 @@
 """
 
 from finstream._offering cimport *
+from finstream._ticks cimport read_line
 
 cdef enum:
     RESTS_KEPT = 16384              # bytes of memory for an unfinished line, kept for the next
@@ -32,10 +33,12 @@ cdef inline void publish(Pump* pump, Asset* asset, Symbol* symbol, int64_t line_
         finish_run(pump, asset)
         flush(pump, False)
         asset.run_start = asset.run_start_lines = 0
+    if unlikely(pump.receipt.time != received):
+        make_receipt(&pump.receipt, received, &asset.label)
     asset.seq += 1  # not before the run up to here was given away
     frame = pump.out + pump.out_length
     payload = frame + 4  # the header of nearly every message
-    length = put_message(payload, &pump.line, pump.parser.members, &asset.label, asset.seq, received) - payload
+    length = put_message(payload, &pump.line, pump.parser.members, &asset.label, asset.seq, &pump.receipt) - payload
     if unlikely(length < 126 or length > 65535):
         memmove(frame + (2 if length < 126 else 10), payload, length)
         payload = frame + (2 if length < 126 else 10)
@@ -159,14 +162,11 @@ cdef inline void take_lines(Pump* pump, Source* source, uint8_t* end, int64_t re
             return
         source.skipping = False
         p = line_feed + 1
-    while p < end:
-        line_feed = <uint8_t*> memchr(p, 0x0a, end - p)
+    end[0] = 0x0a  # whatever stood there: nothing is read beyond it
+    while True:
+        line_feed = take_next_line(pump, asset, p, end, received)
         if line_feed == NULL:
             break
-        if unlikely(line_feed - p > pump.max_line):
-            refuse(pump, asset, LINE_TOO_LONG, p, line_feed - p, received)
-        else:
-            take_line(pump, asset, p, line_feed, received)
         p = line_feed + 1
     finish_run(pump, asset)
     left = <int> (end - p)
@@ -192,27 +192,54 @@ cdef inline void take_lines(Pump* pump, Source* source, uint8_t* end, int64_t re
         source.rest_length = left
 
 
+cdef inline uint8_t* take_next_line(Pump* pump, Asset* asset, uint8_t* p, uint8_t* end, int64_t received) noexcept nogil:
+    """The line that begins at ``p``; returns its line feed. NULL, and nothing is done, if there is none before ``end``, where there is
+    another one in any case."""
+    cdef uint8_t* line_feed = <uint8_t*> read_by_shape(
+        &pump.parser, &pump.shapes, &pump.line, p, end, received, asset.future, asset.max_age)
+    if likely(line_feed != NULL and line_feed < end and line_feed - p <= pump.max_line):
+        take_tick(pump, asset, line_feed - p, received)
+        return line_feed
+    line_feed = <uint8_t*> memchr(p, 0x0a, end - p)
+    if line_feed == NULL:
+        return NULL
+    if unlikely(line_feed - p > pump.max_line):
+        refuse(pump, asset, LINE_TOO_LONG, p, line_feed - p, received)
+    else:
+        take_line(pump, asset, p, line_feed, received)
+    return line_feed
+
+
+cdef inline void take_tick(Pump* pump, Asset* asset, int64_t length, int64_t received) noexcept nogil:
+    cdef int64_t lag = received - pump.line.time
+    cdef Symbol* symbol = find_symbol(asset, pump.line.symbol.start, pump.line.symbol.length, MAX_SYMBOLS)
+    pump.lines += 1
+    asset.lines += 1
+    asset.last = received
+    asset.ticks += 1
+    observe(&asset.racer, lag, received)
+    if likely(symbol != NULL):
+        symbol.smoothed = symbol.smoothed + ((lag - symbol.smoothed) >> SMOOTHING) if symbol.ticks else lag
+        symbol.ticks += 1
+        symbol.lag = lag
+        symbol.last = received
+    publish(pump, asset, symbol, length, received)
+
+
 cdef inline void take_line(Pump* pump, Asset* asset, uint8_t* p, uint8_t* end, int64_t received) noexcept nogil:
+    """A line that looks like no earlier tick."""
     cdef int kind = read_line(&pump.parser, &pump.line, p, end, received, asset.future, asset.max_age)
     cdef Symbol* symbol
-    cdef int64_t lag
     if kind == IGNORED:
+        return
+    if kind == TICK:
+        learn_shape(&pump.shapes, &pump.line, pump.parser.members, p, end)
+        take_tick(pump, asset, end - p, received)
         return
     pump.lines += 1
     asset.lines += 1
     asset.last = received
-    if likely(kind == TICK):
-        asset.ticks += 1
-        lag = received - pump.line.time
-        observe(&asset.racer, lag, received)
-        symbol = find_symbol(asset, pump.line.symbol.start, pump.line.symbol.length, MAX_SYMBOLS)
-        if likely(symbol != NULL):
-            symbol.smoothed = symbol.smoothed + ((lag - symbol.smoothed) >> SMOOTHING) if symbol.ticks else lag
-            symbol.ticks += 1
-            symbol.lag = lag
-            symbol.last = received
-        publish(pump, asset, symbol, end - p, received)
-    elif kind == REJECTED:
+    if kind == REJECTED:
         refuse(pump, asset, pump.line.reason, p, end - p, received)
     elif kind == OPAQUE:
         asset.opaque += 1

@@ -4,201 +4,14 @@
 One pass reads the line from left to right. Members that the engine knows are read as what they must be; when one is not, that
 is only remembered, for the line may turn out to be of a type that has no such members. What the line is, and whether it is
 good, is decided at its end, so the order of the members never matters.
-
-A ``Line`` points into the line's bytes: it is good only until those are overwritten.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, memset
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memset
 from finstream._json cimport *
-from finstream._decimals cimport (
-    Decimal, decimal_is_zero, parse_decimal, MAX_DECIMAL_TEXT,
-)
-from finstream._timestamps cimport NOT_A_TIME, ZoneTable, read_time, read_whole_number, scaled_time
-
-cdef enum:
-    MAX_SYMBOL = 64
-    MAX_TYPE = 64
-    MAX_EXCHANGE = 64
-    MAX_IDENTITY = 128
-    # The shortest member, "":0 and a comma, has five bytes.
-    MAX_MEMBERS = 13200
-    FEW_MEMBERS = 12
-    SHAPE_MEMBERS = 24
-    NAME_SLOTS = 32768
-
-cdef enum Kind:
-    IGNORED, REJECTED, TICK, OPAQUE, STATUS, HEARTBEAT
-
-cdef enum:  # a member's meaning, Member.id
-    # The six decimals first: they index Line.decimals.
-    PRICE, VOLUME, BID_PRICE, BID_VOLUME, ASK_PRICE, ASK_VOLUME
-    TYPE, SYMBOL, SIDE, TRADE_ID, EVENT_ID, EXCHANGE, TIMESTAMP
-    NAMES
-    UNKNOWN
-    RESERVED
-
-cdef enum:
-    DECIMALS = 6
-
-cdef struct Span:
-    text start
-    int length
-
-cdef struct Member:
-    Span name           # as written, without quotes
-    Span value          # as written
-    uint32_t hash       # of the decoded name
-    uint8_t id          # what it means
-    bint escaped        # the name holds escapes
-
-cdef struct Line:
-    int kind            # a Kind
-    int reason          # a Reason, if REJECTED
-    uint32_t present    # one bit a meaning; null does not count
-    Span type           # these four as written
-    Span exchange
-    Span trade_id
-    Span event_id
-    Span symbol         # decoded
-    bint buy
-    int64_t time        # ns
-    Decimal[DECIMALS] decimals
-    int members
-    int unknown
-
-cdef struct ShapeMember:
-    # A member's name as the last line had it at this place. Lines of one source mostly look alike: comparing 16 bytes with what
-    # stood there before saves scanning the name and looking it up.
-    uint64_t[2] bytes           # "name": with its quotes and the colon
-    uint64_t[2] mask
-    int length                  # of these bytes; 0: nothing is known
-    uint32_t hash
-    uint8_t id
-
-cdef struct Parser:
-    # Working memory of one thread, owned by whoever parses.
-    Member* members             # MAX_MEMBERS
-    uint64_t* names             # NAME_SLOTS: generation << 32 | member + 1
-    uint32_t generation
-    uint32_t seed
-    ShapeMember[SHAPE_MEMBERS] shape
-    uint8_t* scratch            # 2 × MAX_LINE + PADDING: decoded strings
-    uint8_t[MAX_LINE + PADDING] symbol
-    ZoneTable zone
-
-
-cdef inline int name_of(text p, int length) noexcept nogil:
-    """Which member a decoded name means, its aliases included."""
-    if length == 5:
-        if memcmp(p, b"price", 5) == 0: return PRICE
-        if memcmp(p, b"asset", 5) == 0: return RESERVED
-    elif length == 6:
-        if memcmp(p, b"symbol", 6) == 0: return SYMBOL
-        if memcmp(p, b"volume", 6) == 0: return VOLUME
-        if memcmp(p, b"source", 6) == 0: return EXCHANGE
-    elif length == 2:
-        if memcmp(p, b"ts", 2) == 0: return TIMESTAMP
-    elif length == 3:
-        if memcmp(p, b"bid", 3) == 0: return BID_PRICE
-        if memcmp(p, b"ask", 3) == 0: return ASK_PRICE
-        if memcmp(p, b"seq", 3) == 0: return RESERVED
-    elif length == 4:
-        if memcmp(p, b"side", 4) == 0: return SIDE
-        if memcmp(p, b"type", 4) == 0: return TYPE
-        if memcmp(p, b"size", 4) == 0: return VOLUME
-    elif length == 8:
-        if memcmp(p, b"trade_id", 8) == 0: return TRADE_ID
-        if memcmp(p, b"exchange", 8) == 0: return EXCHANGE
-        if memcmp(p, b"ts_event", 8) == 0: return TIMESTAMP
-        if memcmp(p, b"event_id", 8) == 0: return EVENT_ID
-        if memcmp(p, b"bid_size", 8) == 0: return BID_VOLUME
-        if memcmp(p, b"ask_size", 8) == 0: return ASK_VOLUME
-    elif length == 9:
-        if memcmp(p, b"bid_price", 9) == 0: return BID_PRICE
-        if memcmp(p, b"ask_price", 9) == 0: return ASK_PRICE
-        if memcmp(p, b"timestamp", 9) == 0: return TIMESTAMP
-        if memcmp(p, b"simulated", 9) == 0: return RESERVED
-    elif length == 10:
-        if memcmp(p, b"bid_volume", 10) == 0: return BID_VOLUME
-        if memcmp(p, b"ask_volume", 10) == 0: return ASK_VOLUME
-    elif length == 7:
-        if memcmp(p, b"ts_recv", 7) == 0: return RESERVED
-        if memcmp(p, b"quality", 7) == 0: return RESERVED
-    return UNKNOWN
-
-
-cdef inline bint is_as_before(const ShapeMember* before, text p) noexcept nogil:
-    cdef uint64_t[2] bytes
-    memcpy(bytes, p, 16)
-    return (((bytes[0] ^ before.bytes[0]) & before.mask[0]) | ((bytes[1] ^ before.bytes[1]) & before.mask[1])) == 0
-
-
-cdef inline void remember_shape(ShapeMember* before, text p, int length, int id, uint32_t hash) noexcept nogil:
-    before.length = 0
-    if length > 16:
-        return
-    memset(before.mask, 0, 16)
-    memset(before.mask, 0xff, length)
-    memcpy(before.bytes, p, 16)
-    before.length = length
-    before.hash = hash
-    before.id = <uint8_t> id
-
-
-cdef inline bint same_name(Parser* parser, const Member* a, const Member* b) noexcept nogil:
-    cdef text x = a.name.start, y = b.name.start
-    cdef int m = a.name.length, n = b.name.length
-    if a.hash != b.hash:
-        return False
-    if a.escaped:
-        m = decode_string(x, m, parser.scratch)
-        x = parser.scratch
-    if b.escaped:
-        n = decode_string(y, n, parser.scratch + MAX_LINE)
-        y = parser.scratch + MAX_LINE
-    return m == n and memcmp(x, y, m) == 0
-
-
-cdef inline void remember_name(Parser* parser, int index) noexcept nogil:
-    cdef uint32_t slot = parser.members[index].hash
-    while True:
-        slot &= NAME_SLOTS - 1
-        if parser.names[slot] >> 32 != parser.generation:
-            parser.names[slot] = <uint64_t> parser.generation << 32 | <uint32_t> (index + 1)
-            return
-        slot += 1
-
-
-cdef inline bint is_repeated(Parser* parser, Line* line, int index) noexcept nogil:
-    """Whether the unknown member at ``index`` has the name of an earlier one. A few are compared in turn, many go by a table."""
-    cdef Member* member = &parser.members[index]
-    cdef uint32_t slot
-    cdef int i, other
-    if line.unknown < FEW_MEMBERS:
-        for i in range(index):
-            if parser.members[i].id == UNKNOWN and same_name(parser, &parser.members[i], member):
-                return True
-        return False
-    if line.unknown == FEW_MEMBERS:
-        parser.generation += 1
-        if parser.generation == 0:  # once in four billion such lines
-            parser.generation = 1
-            memset(parser.names, 0, NAME_SLOTS * sizeof(uint64_t))
-        for i in range(index):
-            if parser.members[i].id == UNKNOWN:
-                remember_name(parser, i)
-    slot = member.hash
-    while True:
-        slot &= NAME_SLOTS - 1
-        if parser.names[slot] >> 32 != parser.generation:
-            break
-        other = <int> (<uint32_t> parser.names[slot]) - 1
-        if same_name(parser, &parser.members[other], member):
-            return True
-        slot += 1
-    remember_name(parser, index)
-    return False
+from finstream._decimals cimport Decimal, is_zero, parse_any_decimal, parse_decimal
+from finstream._members cimport *
+from finstream._timestamps cimport NOT_A_TIME, read_time
 
 
 cdef inline text read_decimal(Parser* parser, text p, text end, Decimal* out, int* why, int* wrong) noexcept nogil:
@@ -222,27 +35,27 @@ cdef inline text read_decimal(Parser* parser, text p, text end, Decimal* out, in
         n = decode_string(p + 1, <int> (q - p - 1), parser.scratch)
         parser.scratch[n] = 0
         wrong[0] = -1
-        after = parse_decimal(parser.scratch, out, wrong)
+        after = parse_any_decimal(parser.scratch, out, wrong)  # it points at nothing, and this memory does not last
         if after != parser.scratch + n:
             wrong[0] = INVALID_DECIMAL
-        out.canonical = NULL  # the scratch memory does not last
     return q + 1
 
 
-cdef inline text read_timestamp(Parser* parser, text p, text end, int64_t* out, int* why) noexcept nogil:
+cdef inline text read_timestamp(Parser* parser, Line* line, text p, text end, int* why) noexcept nogil:
     cdef text q
     cdef bint escaped = False, quoted = p[0] == 0x22
     cdef int n
-    cdef uint64_t whole
-    out[0] = NOT_A_TIME
+    line.time = NOT_A_TIME
+    line.stamp = NULL
     if not quoted:
-        q = read_whole_number(p, &whole)
-        if likely(q != NULL):
-            out[0] = scaled_time(whole)
+        q = read_whole_time(line, p)
+        if likely(q != NULL and q[0] != 0x2e and q[0] | 0x20 != 0x65):
             return q
+        line.time = NOT_A_TIME
+        line.stamp = NULL
         q = skip_value(p, end, why)
         if q != NULL and (p[0] == 0x2d or is_digit(p[0])):
-            out[0] = read_time(p, q, False, &parser.zone)
+            line.time = read_time(p, q, False, &parser.zone)
         return q
     q = scan_string(p + 1, end, &escaped, why)
     if q == NULL:
@@ -250,22 +63,10 @@ cdef inline text read_timestamp(Parser* parser, text p, text end, int64_t* out, 
     if escaped:
         n = decode_string(p + 1, <int> (q - p - 1), parser.scratch)
         memset(parser.scratch + n, 0, PADDING)
-        out[0] = read_time(parser.scratch, parser.scratch + n, True, &parser.zone)
+        line.time = read_time(parser.scratch, parser.scratch + n, True, &parser.zone)
     else:
-        out[0] = read_time(p + 1, q, True, &parser.zone)
+        line.time = read_time(p + 1, q, True, &parser.zone)
     return q + 1
-
-
-cdef inline bint is_symbol(text p, int length) noexcept nogil:
-    cdef int i
-    if not 1 <= length <= MAX_SYMBOL:
-        return False
-    for i in range(length):
-        if p[i] < 0x20 or p[i] == 0x7f or p[i] == 0x22 or p[i] == 0x5c:
-            return False
-        if unlikely(p[i] == 0xc2) and i + 1 < length and p[i + 1] < 0xa0:  # U+0080 to U+009F are control characters, too
-            return False
-    return True
 
 
 cdef inline bint spells(Parser* parser, Span s, const char* word, int length) noexcept nogil:
@@ -373,12 +174,11 @@ cdef inline int read_line(
     ``received`` is the time of receipt, ``future`` and ``max_age`` the bounds of the stamp's distance from it, all in ns; negative
     bounds are none.
     """
-    cdef int why = NOT_JSON, wrong = -1, name, i, n
-    cdef uint32_t bit = 0, seen = 0, faulty = 0, hash
+    cdef int why = NOT_JSON, wrong = -1, name, n
+    cdef uint32_t bit = 0, seen = 0, faulty = 0
     cdef int[NAMES] faults
-    cdef text q, key, after_name
+    cdef text q, key
     cdef Member* member
-    cdef ShapeMember* before
     cdef Decimal* decimal
     line.present = 0
     line.members = line.unknown = 0
@@ -398,32 +198,17 @@ cdef inline int read_line(
             member = &parser.members[line.members]
             member.name.start = p + 1
             member.escaped = False
-            before = &parser.shape[line.members if line.members < SHAPE_MEMBERS else SHAPE_MEMBERS - 1]
-            if likely(before.length and is_as_before(before, p)):
-                member.name.length = before.length - 3
-                member.hash = before.hash
-                name = before.id
-                after_name = p + before.length - 1
-            else:
-                if p[0] != 0x22:
-                    return reject(line, NOT_JSON)
-                q = scan_string(p + 1, end, &member.escaped, &why)
-                if q == NULL:
-                    return reject(line, why)
-                member.name.length = n = <int> (q - p - 1)
-                key = p + 1
-                if unlikely(member.escaped):
-                    n = decode_string(key, n, parser.scratch)
-                    key = parser.scratch
-                name = name_of(key, n)
-                hash = parser.seed
-                if name == UNKNOWN:
-                    for i in range(n):
-                        hash = (hash ^ key[i]) * <uint32_t> 16777619
-                member.hash = hash ^ hash >> 15
-                after_name = q + 1
-                if after_name[0] == 0x3a and not member.escaped:
-                    remember_shape(before, p, <int> (after_name - p) + 1, name, member.hash)
+            if p[0] != 0x22:
+                return reject(line, NOT_JSON)
+            q = scan_string(p + 1, end, &member.escaped, &why)
+            if q == NULL:
+                return reject(line, why)
+            member.name.length = n = <int> (q - p - 1)
+            key = p + 1
+            if unlikely(member.escaped):
+                n = decode_string(key, n, parser.scratch)
+                key = parser.scratch
+            name = name_of(key, n)
             member.id = <uint8_t> name
             if likely(name < NAMES):
                 bit = <uint32_t> 1 << name
@@ -433,10 +218,11 @@ cdef inline int read_line(
             elif name == RESERVED:
                 return reject(line, RESERVED_MEMBER)
             else:
+                member.hash = hash_of(parser, key, n)
                 if is_repeated(parser, line, line.members):
                     return reject(line, DUPLICATE_MEMBER)
                 line.unknown += 1
-            p = skip_space(after_name)
+            p = skip_space(q + 1)
             if p[0] != 0x3a:
                 return reject(line, NOT_JSON)
             p = skip_space(p + 1)
@@ -451,7 +237,7 @@ cdef inline int read_line(
                 if name < DECIMALS:
                     p = read_decimal(parser, p, end, &line.decimals[name], &why, &wrong)
                 elif name == TIMESTAMP:
-                    p = read_timestamp(parser, p, end, &line.time, &why)
+                    p = read_timestamp(parser, line, p, end, &why)
                 else:
                     p = read_text(parser, line, name, p, end, &why, &wrong)
                 if unlikely(wrong >= 0):
@@ -504,7 +290,7 @@ cdef inline int read_line(
                 return reject(line, faults[name])
             decimal = &line.decimals[name]
             if name == PRICE:
-                if unlikely(decimal.negative or decimal_is_zero(decimal)):
+                if unlikely(decimal.negative or is_zero(decimal)):
                     return reject(line, PRICE_NOT_POSITIVE)
             elif unlikely(decimal.negative):
                 return reject(line, NEGATIVE_VALUE)

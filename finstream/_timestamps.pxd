@@ -2,8 +2,10 @@
 """Time stamps in every accepted form to nanoseconds since the epoch, UTC. docs/ingestor-protocol.md has the rules."""
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
-from finstream._json cimport eight_digits, text, is_digit
+from finstream._digits cimport eight_digits, sixteen_digits
+from finstream._json cimport is_digit, likely, text, unlikely
 from finstream._decimals cimport Digits, POWER_OF_TEN, scan_digits
+from finstream._scans cimport lowest_bit, non_digits
 
 cdef enum:
     NANO = 1000000000
@@ -37,24 +39,30 @@ cdef inline int64_t scaled_time(uint64_t value) noexcept nogil:
     return <int64_t> value if value < <uint64_t> END_OF_TIME else NOT_A_TIME
 
 
-cdef inline text read_whole_number(text p, uint64_t* value) noexcept nogil:
-    """Nearly every time stamp is one: 9 to 19 digits. NULL if it is anything else."""
+cdef inline int read_whole_number(text p, uint64_t* value) noexcept nogil:
+    """Nearly every time stamp is one: 9 to 19 digits. Returns how many; 0 if it is anything else. What follows is not looked at."""
     cdef uint64_t part
-    cdef int count
-    if p[0] == 0x30 or eight_digits(p, value) != 8:
-        return NULL
-    count = eight_digits(p + 8, &part)
-    value[0] = value[0] * POWER_OF_TEN[count] + part
-    p += 8 + count
-    if count == 8:
-        count = eight_digits(p, &part)
-        if count > 3:
-            return NULL
-        value[0] = value[0] * POWER_OF_TEN[count] + part
-        p += count
-    if p[0] == 0x2e or p[0] | 0x20 == 0x65:
-        return NULL
-    return p
+    cdef int digits = lowest_bit(non_digits(p)), more
+    if likely(digits == 16):
+        value[0] = sixteen_digits(p)
+        p += 16
+        more = lowest_bit(non_digits(p))
+        if likely(more == 3):
+            value[0] = value[0] * 1000 + (p[0] * 100 + p[1] * 10 + p[2] - 111 * 0x30)
+        elif more > 3:
+            return 0
+        elif more:
+            eight_digits(p, &part)
+            value[0] = value[0] * POWER_OF_TEN[more] + part
+        digits += more
+        p -= 16
+    elif likely(digits > 8):
+        eight_digits(p, value)
+        more = eight_digits(p + 8, &part)
+        value[0] = value[0] * POWER_OF_TEN[more] + part
+    else:
+        return 0
+    return digits if likely(p[0] != 0x30) else 0
 
 
 cdef inline int64_t number_to_time(text p, text stop, bint* is_number) noexcept nogil:
@@ -64,7 +72,7 @@ cdef inline int64_t number_to_time(text p, text stop, bint* is_number) noexcept 
     cdef int64_t wanted, taken = 0
     cdef int unit
     cdef text q
-    if read_whole_number(p, &value) == stop:
+    if p + read_whole_number(p, &value) == stop:  # and it is not 0
         is_number[0] = True
         return scaled_time(value)
     is_number[0] = scan_digits(p, &d) == stop
