@@ -25,7 +25,7 @@ from finstream.vocabulary.errors import PumpFailed
 from finstream.vocabulary.policies import PLAIN, Policy
 
 __all__ = [
-    "ArenaEntry", "AssetStatistics", "BlockBuffered", "Framing", "HalfFull", "LineRejected",
+    "ArenaEntry", "AssetStatistics", "BlockBuffered", "EncryptionStatistics", "Framing", "HalfFull", "LineRejected",
     "MemoryMark", "Message",
     "OutboxClosed", "OutboxStatistics", "PeerClosed", "PeerEvent", "PeerFault", "PeerSilent", "Pump", "PumpEvent", "PumpStatistics",
     "Requested", "SourceEnded", "SourceOverflowed", "StatusLine", "SymbolStatistics",
@@ -251,11 +251,20 @@ class PumpStatistics(msgspec.Struct, frozen=True):
     """System calls that sent something."""
     partial_sends: int
     delivered: int
-    """Messages handed to the kernel completely, over all outboxes."""
+    """Messages handed to the kernel completely, over all outboxes; with TLS, encrypted for it."""
     sources: int
     outboxes: int
     events_dropped: int
     """Rejected lines and status lines that were counted but not told, because the control plane did not fetch them in time."""
+
+
+class EncryptionStatistics(msgspec.Struct, frozen=True):
+    open: int
+    """Connections with TLS."""
+    encrypted_bytes: int
+    """Of content, to the peers."""
+    decrypted_bytes: int
+    """Of content, from the peers."""
 
 
 def _new_york_offsets(first_year: int = 1970, last_year: int = 2200) -> list[tuple[int, int]]:
@@ -454,7 +463,7 @@ class Pump:
 
     def listen(
         self,
-        fd: int,
+        fd: int | None,
         asked: Callable[[Requested], None],
         *,
         most_connections: int,
@@ -467,13 +476,15 @@ class Pump:
     ) -> None:
         """Accept connections from a listening socket (non-blocking), and read them as WebSocket servers do.
 
+        Without one (None) there are only those that are given to :meth:`adopt`.
+
         ``asked`` decides about each request, by :meth:`welcome` or :meth:`refuse`, at once or later, but within ``handshake_s`` of
         the connection. Beyond ``most_connections`` nobody is accepted. Clients are pinged after ``ping_after_s`` of silence, and
         reported after ``silence_s``. ``leaving_s`` is how long the last words may take to arrive and the client to close.
         """
         self._on_request = asked
-        self._native.listen(
-            fd,
+        self._native.serve(
+            -1 if fd is None else fd,
             most_connections,
             handshake_ms=int(handshake_s * 1000),
             ping_ms=int(ping_after_s * 1000),
@@ -502,13 +513,21 @@ class Pump:
         if not self._native.answer(outbox, answer, False):
             self._native.remove_outbox(outbox)
 
-    def adopt(self, fd: int, peer: str) -> int | None:
+    def adopt(self, fd: int, peer: str, session: object = None) -> int | None:
         """Take over a connected stream socket as if the listener had accepted it; the pump closes it. ``peer`` is ``host:port``.
 
-        Returns None, and the socket stays the caller's, when there is no listener or no room.
+        With a TLS session whose handshake is over (see :mod:`finstream.acceptor`) all that follows is encrypted. Returns
+        None, and the socket stays the caller's, when nobody listens or there is no room.
         """
-        handle = self._native.adopt(fd, peer.encode())
+        handle = self._native.adopt(fd, peer.encode(), session)
         return None if handle < 0 else handle
+
+    def count_connections(self) -> int:
+        """Those that were accepted or adopted, and are not closed yet."""
+        return self._native.connections()
+
+    def encryption(self) -> EncryptionStatistics:
+        return EncryptionStatistics(*self._native.encryption())
 
     def hear_from(self, outbox: int) -> None:
         """Tell of the client's messages from now on, those included that have come already."""

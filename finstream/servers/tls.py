@@ -1,4 +1,4 @@
-"""The certificate and its key, as both kinds of servers use them: REST by Python's ssl, the stream by its relay.
+"""The certificate and its key, as both kinds of servers use them: REST by Python's ssl, the stream by its acceptor.
 
 The files are read at the start and at every reload of the configuration, so a renewed certificate needs no restart. Connections
 that there are keep the one they began with.
@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 
-from finstream.relay import Certificate
+from finstream.acceptor import Certificate
 from finstream.vocabulary.errors import ConfigError
 from finstream.vocabulary.settings import TlsSettings
 
