@@ -47,8 +47,9 @@ cdef inline void send_batch(Pump* pump, Outbox* outbox) noexcept nogil:
     if unlikely(outbox.dead):
         outbox.slice_count = 0
         return
+    before = outbox.queued_bytes
     if likely(outbox.head == NULL):
-        n = send_slices(outbox)
+        n = send_slices(outbox) if likely(outbox.ssl == NULL) else seal_slices(outbox, &pump.seal)
         pump.sends += 1
         if unlikely(n < 0):
             if not must_wait(outbox, errno):
@@ -56,13 +57,12 @@ cdef inline void send_batch(Pump* pump, Outbox* outbox) noexcept nogil:
                 return
             n = 0
         outbox.sent_bytes += n
-        if likely(outbox.slice_count == 1 and <size_t> n == outbox.slices[0].iov_len):
+        if likely(outbox.slice_count == 1 and <size_t> n == outbox.slices[0].iov_len and outbox.head == NULL):
             outbox.delivered += outbox.notes[0].messages
             outbox.last_asset = outbox.notes[0].asset
             outbox.last_seq = outbox.notes[0].seq
             outbox.slice_count = 0
             return
-    before = outbox.queued_bytes
     if unlikely(not queue_slices(outbox, n, turn_time(pump))):
         give_up(pump, outbox, CONNECTION_LOST, ENOMEM)
         return

@@ -7,11 +7,13 @@ from finstream._offering cimport *
 
 cdef enum:
     ACCEPTS_AT_ONCE = 64
-    CLIENT_READ_BYTES = 16384       # one read of a client: requests are small, and ticks are waiting
+    CLIENT_READ_BYTES = 16384       # one read of a client: requests are small, and ticks are waiting; a TLS record fits
+    ANSWER_IDLE_BYTES = 4096        # a new key costs about as much as so many bytes
 
 
 cdef inline bint push_bytes(Pump* pump, Outbox* outbox, const uint8_t* p, int64_t size, bint final) noexcept nogil:
     cdef ssize_t n = 0
+    cdef int64_t before
     if outbox == NULL or outbox.dead or (outbox.closed and not (outbox.parting and final)):
         return False
     send_batch(pump, outbox)
@@ -19,8 +21,9 @@ cdef inline bint push_bytes(Pump* pump, Outbox* outbox, const uint8_t* p, int64_
         release_all(pump, outbox, NULL)
     if outbox.dead:  # given up just now
         return False
+    before = outbox.queued_bytes
     if outbox.head == NULL:
-        n = send_bytes(outbox, p, size)
+        n = send_bytes(outbox, p, size) if outbox.ssl == NULL else seal_bytes(outbox, &pump.seal, p, size)
         pump.sends += 1
         if n < 0:
             if not must_wait(outbox, errno):
@@ -34,6 +37,7 @@ cdef inline bint push_bytes(Pump* pump, Outbox* outbox, const uint8_t* p, int64_
             return False
         if n:
             outbox.tail.whole = size - n  # the rest of a frame that is under way
+    if outbox.queued_bytes > before:
         await_writable(pump, outbox)
         wake(pump)
         if final and outbox.phase == WRITE_ONLY and is_over(outbox, 1):
@@ -42,7 +46,7 @@ cdef inline bint push_bytes(Pump* pump, Outbox* outbox, const uint8_t* p, int64_
                 give_up(pump, outbox, SLOW_CONSUMER_BYTES, 0)
                 return False
         elif not final:
-            note_queued(pump, outbox, size - n, turn_time(pump))
+            note_queued(pump, outbox, outbox.queued_bytes - before, turn_time(pump))
     if final:
         outbox.closed = True
         outbox.parting = False
@@ -61,7 +65,7 @@ cdef inline void leave_soon(Pump* pump, Outbox* outbox) noexcept nogil:
     outbox.paused = False
     show_interest(pump, outbox)
     if outbox.head == NULL:
-        on_drained(outbox)
+        on_drained(pump, outbox)
 
 
 cdef inline void accept_all(Pump* pump) noexcept nogil:
@@ -77,21 +81,24 @@ cdef inline void accept_all(Pump* pump) noexcept nogil:
             if errno != EAGAIN and errno != EINTR and errno != ECONNABORTED:
                 listen_on(pump, False)  # out of descriptors, say: once a sweep is often enough to try again
             return
-        if admit(pump, fd, <text> name, <int> strlen(name), now) < 0:
+        if admit(pump, fd, <text> name, <int> strlen(name), now, NULL) < 0:
             close(fd)
             return
 
 
-cdef inline int64_t admit(Pump* pump, int fd, text name, int length, int64_t now) noexcept nogil:
-    """A stranger's connection is an outbox from the start; its request is awaited. -1 when there is no memory for it."""
+cdef inline int64_t admit(Pump* pump, int fd, text name, int length, int64_t now, void* ssl) noexcept nogil:
+    """A stranger's connection is an outbox from the start; its request is awaited. ``ssl`` is a session of its own, or NULL. -1 when
+    there is no memory for it."""
     cdef int64_t handle = put_outbox(pump, fd, False, pump.max_bytes, -1)
     cdef Outbox* outbox
     if handle < 0:
         return -1
     outbox = find_outbox(pump, handle)
     outbox.max_age = pump.max_age
+    outbox.ssl = ssl
     outbox.owned = True
     pump.connections += 1
+    pump.encrypted += ssl != NULL
     outbox.phase = GREETING
     outbox.heard = now
     outbox.deadline = now + pump.handshake_time
@@ -144,7 +151,12 @@ cdef inline void read_client(Pump* pump, Outbox* outbox) noexcept nogil:
         have = 0
     if have:
         memcpy(start, inbox.pending.start, have)
-    n = recv(outbox.fd, start + have, CLIENT_READ_BYTES, MSG_DONTWAIT)
+    if outbox.ssl == NULL or outbox.phase == LEAVING:
+        n = recv(outbox.fd, start + have, CLIENT_READ_BYTES, MSG_DONTWAIT)
+    else:
+        n = open_some(outbox, &pump.seal, start + have, CLIENT_READ_BYTES)
+        if pump.seal.length and not answer_client(pump, outbox):
+            return
     if n < 0 and (errno == EAGAIN or errno == EINTR):
         return
     if n <= 0:
@@ -158,6 +170,22 @@ cdef inline void read_client(Pump* pump, Outbox* outbox) noexcept nogil:
         read_head(pump, outbox, have + <int> n)
     else:
         read_frames(pump, outbox, start, have + n)
+
+
+cdef inline bint answer_client(Pump* pump, Outbox* outbox) noexcept nogil:
+    """What OpenSSL says to what it read: that is work, and brings a client nothing, so it counts as much idle talk. False: it has gone."""
+    cdef int error = errno
+    outbox.inbox.idle_bytes += ANSWER_IDLE_BYTES
+    if outbox.inbox.idle_bytes > MAX_IDLE_BYTES:
+        pump.seal.length = 0
+        set_errno(EPROTO)
+    elif answer_sealed(outbox, &pump.seal):
+        if outbox.head != NULL:
+            await_writable(pump, outbox)
+        set_errno(error)
+        return True
+    give_up(pump, outbox, CONNECTION_LOST, errno)
+    return False
 
 
 cdef inline void read_head(Pump* pump, Outbox* outbox, int length) noexcept nogil:

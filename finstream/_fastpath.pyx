@@ -16,6 +16,7 @@ Two threads share a pump: its own, and the one that calls its methods. Rules:
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdlib cimport qsort
 
 from finstream._subscriptions cimport *
@@ -135,6 +136,7 @@ cdef class NativePump:
         free(self.pump.events.text)
         free(self.pump.taken.items)
         free(self.pump.taken.text)
+        dispose(&self.pump.seal)
         free(self.pump.buffer)
         free(self.pump.out)
         free(self.pump.out_lines)
@@ -257,14 +259,15 @@ cdef class NativePump:
 
     # --- subscribers' connections -----------------------------------------------------------------------------------------
 
-    def listen(
-        self, int fd, int most_connections, int64_t handshake_ms, int64_t ping_ms, int64_t silence_ms, int64_t leaving_ms,
+    def serve(
+        self, int listener, int most_connections, int64_t handshake_ms, int64_t ping_ms, int64_t silence_ms, int64_t leaving_ms,
         int64_t max_bytes, int64_t max_age_ms,
     ):
-        if self.pump.listener >= 0:
-            raise ValueError("one listener is enough")
+        if self.pump.serving:
+            raise ValueError("connections are served already")
         acquire(&self.pump)
-        self.pump.listener = fd
+        self.pump.serving = True
+        self.pump.listener = listener
         self.pump.most_connections = most_connections
         self.pump.handshake_time = to_ns(handshake_ms)
         self.pump.ping_time = to_ns(ping_ms)
@@ -290,24 +293,41 @@ cdef class NativePump:
             outbox.priority = priority
         release(&self.pump)
 
-    def adopt(self, int fd, bytes peer not None):
+    def adopt(self, int fd, bytes peer not None, session=None):
         cdef text name = <text> PyBytes_AS_STRING(peer)
         cdef int length = <int> len(peer)
         cdef int flags = fcntl(fd, F_GETFL)
         cdef int64_t handle = -1
+        cdef void* ssl = PyCapsule_GetPointer(session, b"finstream.tls") if session is not None else NULL
         if flags < 0 or fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 or not is_socket(fd):
             raise OSError(errno, "only a connected stream socket can be adopted")
+        if ssl != NULL and load_openssl() != NULL:
+            raise ValueError("a session of an OpenSSL that cannot be found")
         acquire(&self.pump)
-        if self.pump.listener >= 0 and self.pump.connections < self.pump.most_connections:
-            handle = admit(&self.pump, fd, name, length, now_ns(CLOCK_MONOTONIC))
+        if self.pump.serving and self.pump.connections < self.pump.most_connections:
+            if ssl == NULL or (prepare(&self.pump.seal) and seal_into(ssl, &self.pump.seal)):
+                handle = admit(&self.pump, fd, name, length, now_ns(CLOCK_MONOTONIC), ssl)
+            if handle >= 0 and ssl != NULL:
+                SSL_up_ref(ssl)
             wake(&self.pump)
         release(&self.pump)
         return handle
+
+    def connections(self):
+        return self.pump.connections
+
+    def encryption(self):
+        cdef int64_t encrypted, content, opened
+        acquire(&self.pump)
+        encrypted, content, opened = self.pump.encrypted, self.pump.seal.content, self.pump.seal.opened
+        release(&self.pump)
+        return encrypted, content, opened
 
     def stop_listening(self):
         cdef int i
         acquire(&self.pump)
         listen_on(&self.pump, False)
+        self.pump.serving = False
         self.pump.listener = -1
         for i in range(self.pump.outbox_slots):
             if self.pump.outboxes[i] != NULL and self.pump.outboxes[i].phase == GREETING and not self.pump.outboxes[i].dead:

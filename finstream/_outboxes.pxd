@@ -6,8 +6,8 @@ they go out in one vectored send. What the kernel does not take is copied into a
 queues behind it, until the socket is writable again. A chunk knows when it came and how many messages end in it, so the oldest
 byte's age and the count of delivered messages are known at any time.
 
-Counting: a message is delivered when its last byte has been handed to the kernel. For every outbox, always,
-published = delivered + queued + killed.
+Counting: a message is delivered when its last byte has been handed to the kernel, or sealed for it (TLS; see _sealing). For every
+outbox, always, published = delivered + queued + killed.
 """
 
 from libc.errno cimport EAGAIN, EINTR, ENOBUFS, ENOMEM, errno
@@ -43,6 +43,7 @@ cdef extern from *:
 
 cdef enum:
     MAX_SLICES = 1024   # Linux' IOV_MAX
+    CHUNKS_AT_ONCE = 64 # sent in one system call
 
 cdef struct Chunk:
     Chunk* next
@@ -56,6 +57,7 @@ cdef struct Chunk:
     int asset           # of its last message
     uint64_t seq
     bint tamed          # of subscriptions with a policy of their own: it does not count against the outbox's bounds
+    bint sealed         # TLS records: no messages to count, and nothing may go before it
     # the bytes follow
 
 cdef struct SliceNote:
@@ -67,6 +69,7 @@ cdef struct SliceNote:
 
 cdef struct Outbox:
     int64_t handle
+    void* ssl           # the session, once its handshake is over; NULL: nothing is encrypted
     int fd
     bint lines          # framing: lines instead of WebSocket frames
     bint closed         # finished by a final push, or given up: nothing more of the stream is accepted
@@ -118,6 +121,7 @@ cdef struct Outbox:
     int64_t heard       # ns, monotonic: when anything came last
     int64_t pinged
     int64_t deadline    # of the handshake, or of leaving
+    bint end_sealed     # TLS: the peer is told that nothing follows
     # Its subscriptions, a list that the pump keeps:
     void* subscriptions
     int subscription_count
@@ -235,7 +239,7 @@ cdef inline Chunk* new_chunk(int64_t size, int64_t now) noexcept nogil:
         chunk.since = now
         chunk.messages = chunk.seq = chunk.whole_seq = 0
         chunk.asset = -1
-        chunk.tamed = False
+        chunk.tamed = chunk.sealed = False
     return chunk
 
 
@@ -250,6 +254,28 @@ cdef inline void queue_chunk(Outbox* outbox, Chunk* chunk) noexcept nogil:
     outbox.queued_messages += chunk.messages
     if unlikely(chunk.tamed):
         outbox.tamed_bytes += chunk.size
+
+
+cdef inline void put_first(Outbox* outbox, Chunk* chunk) noexcept nogil:
+    """To the head of the queue; it has no messages."""
+    chunk.next = outbox.head
+    outbox.head = chunk
+    if outbox.tail == NULL:
+        outbox.tail = chunk
+    outbox.queued_bytes += chunk.size - chunk.sent
+    if chunk.tamed:
+        outbox.tamed_bytes += chunk.size - chunk.sent
+
+
+cdef inline void take_first(Outbox* outbox) noexcept nogil:
+    """From the head of the queue; it has no messages, and is the caller's then."""
+    cdef Chunk* chunk = outbox.head
+    outbox.head = chunk.next
+    if outbox.head == NULL:
+        outbox.tail = NULL
+    outbox.queued_bytes -= chunk.size - chunk.sent
+    if chunk.tamed:
+        outbox.tamed_bytes -= chunk.size - chunk.sent
 
 
 cdef inline bint queue_bytes(Outbox* outbox, const uint8_t* p, int64_t size, int64_t now) noexcept nogil:
@@ -364,10 +390,42 @@ cdef inline void advance(Outbox* outbox, int64_t taken) noexcept nogil:
     free(chunk)
 
 
+cdef inline bint send_queue(Outbox* outbox) noexcept nogil:
+    """Send of what waits as much as one system call takes. False: nothing was taken, see errno."""
+    cdef iovec[CHUNKS_AT_ONCE] parts
+    cdef msghdr message
+    cdef Chunk* chunk = outbox.head
+    cdef ssize_t n
+    cdef int count = 0
+    while chunk != NULL and count < CHUNKS_AT_ONCE:
+        parts[count].iov_base = chunk_bytes(chunk) + chunk.sent
+        parts[count].iov_len = chunk.size - chunk.sent
+        count += 1
+        chunk = chunk.next
+    clear_message(&message)
+    message.msg_iov = parts
+    message.msg_iovlen = count
+    n = sendmsg(outbox.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)
+    if n < 0:
+        return False
+    advance_all(outbox, n)
+    return True
+
+
+cdef inline void advance_all(Outbox* outbox, int64_t taken) noexcept nogil:
+    cdef int64_t part
+    while taken > 0:
+        part = min(outbox.head.size - outbox.head.sent, taken)
+        advance(outbox, part)
+        taken -= part
+
+
 cdef inline void settle_accounts(Outbox* outbox) noexcept nogil:
     """Deliver, on the books, the messages at the head of the queue that went out although their chunk is not finished."""
     cdef Chunk* chunk = outbox.head
     cdef uint64_t complete = 0
+    if chunk != NULL and chunk.sealed:
+        chunk = chunk.next
     if chunk == NULL or chunk.messages == 0:
         return
     if chunk.whole:
@@ -383,6 +441,16 @@ cdef inline void settle_accounts(Outbox* outbox) noexcept nogil:
         outbox, chunk_bytes(chunk), chunk.size, chunk.sent, chunk.booked, chunk.asset, &complete)
     chunk.messages -= complete
     outbox.queued_messages -= complete
+
+
+cdef inline void keep_begun(Outbox* outbox) noexcept nogil:
+    """Of what waits, leave only what cannot be taken back: what is sealed, and the rest of a message that is under way."""
+    cdef Chunk* sealed = outbox.head if outbox.head != NULL and outbox.head.sealed else NULL
+    if sealed != NULL:
+        take_first(outbox)
+    keep_partial(outbox)
+    if sealed != NULL:
+        put_first(outbox, sealed)
 
 
 cdef inline void keep_partial(Outbox* outbox) noexcept nogil:

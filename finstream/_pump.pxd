@@ -20,6 +20,7 @@ from finstream._json cimport *
 from finstream._members cimport *
 from finstream._outboxes cimport *
 from finstream._policies cimport *
+from finstream._sealing cimport *
 from finstream._shapes cimport *
 from finstream._system cimport *
 
@@ -83,11 +84,14 @@ cdef struct Pump:
     int touched_count
     Outbox* waiting                 # with something queued
     int64_t serial
-    # Subscribers' connections that the pump accepts itself:
-    int listener                    # -1: none
+    # Subscribers' connections that the pump reads itself:
+    bint serving                    # new ones, that is
+    int listener                    # where it accepts them; -1: nowhere, they are only adopted
     bint listening                  # in the epoll set
     int connections
+    int encrypted                   # of them
     int most_connections
+    Seal seal
     bint has_unheard                # messages that the control plane has not taken
     int64_t handshake_time          # these are ns
     int64_t ping_time

@@ -3,10 +3,6 @@
 
 from finstream._pump cimport *
 
-cdef enum:
-    CHUNKS_AT_ONCE = 64             # sent in one system call
-
-
 cdef inline void show_interest(Pump* pump, Outbox* outbox) noexcept nogil:
     """Have epoll tell what this outbox waits for, and nothing else."""
     cdef uint32_t wanted = EPOLLOUT if outbox.armed and not outbox.starved else 0
@@ -68,30 +64,15 @@ cdef inline void feed_outbox(Pump* pump, Outbox* outbox) noexcept nogil:
 cdef inline void drain(Pump* pump, Outbox* outbox) noexcept nogil:
     """Send what waits, as far as the socket takes it. What is held follows what is queued; not only once that is gone, for with a
     plain subscription beside it that may never be, but one feed of it at a time."""
-    cdef iovec[CHUNKS_AT_ONCE] parts
-    cdef msghdr message
-    cdef Chunk* chunk
-    cdef ssize_t n
-    cdef int64_t part
-    cdef int count
+    cdef bint sent
     while True:
         if outbox.tamed_bytes == 0:
             feed_outbox(pump, outbox)
         if outbox.head == NULL:
             break
-        count = 0
-        chunk = outbox.head
-        while chunk != NULL and count < CHUNKS_AT_ONCE:
-            parts[count].iov_base = chunk_bytes(chunk) + chunk.sent
-            parts[count].iov_len = chunk.size - chunk.sent
-            count += 1
-            chunk = chunk.next
-        clear_message(&message)
-        message.msg_iov = parts
-        message.msg_iovlen = count
-        n = sendmsg(outbox.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)
+        sent = send_queue(outbox) if likely(outbox.ssl == NULL) else seal_queue(outbox, &pump.seal)
         pump.sends += 1
-        if n < 0:
+        if not sent:
             if errno == EINTR:
                 continue
             if must_wait(outbox, errno):
@@ -100,16 +81,10 @@ cdef inline void drain(Pump* pump, Outbox* outbox) noexcept nogil:
             else:
                 give_up(pump, outbox, CONNECTION_LOST, errno)
             return
-        while n > 0:
-            part = outbox.head.size - outbox.head.sent
-            if part > n:
-                part = n
-            advance(outbox, part)
-            n -= part
     if outbox.dead:
         return
     stop_waiting(pump, outbox)
-    on_drained(outbox)
+    on_drained(pump, outbox)
 
 
 cdef inline void give(
@@ -218,7 +193,7 @@ cdef inline void give_up(Pump* pump, Outbox* outbox, int reason, int error) noex
     outbox.closed = True
     if (outbox.owned and outbox.phase == OPEN
             and (reason == SLOW_CONSUMER_BYTES or reason == SLOW_CONSUMER_AGE or reason == MEMORY_PRESSURE)):
-        keep_partial(outbox)
+        keep_begun(outbox)
         outbox.parting = True
         if outbox.head == NULL:
             stop_waiting(pump, outbox)
@@ -231,15 +206,24 @@ cdef inline void give_up(Pump* pump, Outbox* outbox, int reason, int error) noex
         take_account(outbox, &event.account)
 
 
-cdef inline void on_drained(Outbox* outbox) noexcept nogil:
+cdef inline void on_drained(Pump* pump, Outbox* outbox) noexcept nogil:
     """Nothing waits any more. After the last words, the other side sees the end of the stream."""
     outbox.warned_already = False
-    if outbox.phase == LEAVING:
-        shutdown(outbox.fd, SHUT_WR)
+    if outbox.phase != LEAVING:
+        return
+    if outbox.ssl != NULL and not outbox.end_sealed:
+        seal_end(outbox, &pump.seal)
+        if answer_sealed(outbox, &pump.seal) and outbox.head != NULL:
+            await_writable(pump, outbox)
+            return
+    shutdown(outbox.fd, SHUT_WR)
 
 
 cdef inline void free_outbox(Pump* pump, Outbox* outbox) noexcept nogil:
     drop_queue(outbox)
+    if outbox.ssl != NULL:
+        SSL_free(outbox.ssl)
+        pump.encrypted -= 1
     if outbox.owned:
         if outbox.cut:  # let the kernel drop its megabytes for it, too; who did not read will not read on
             reset_on_close(outbox.fd)

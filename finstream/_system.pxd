@@ -1,5 +1,5 @@
 # cython: language_level=3, cdivision=True, boundscheck=False, wraparound=False
-"""What the native threads, the pump's and the TLS relay's, ask of the system."""
+"""What the native threads, the pump's and the TLS acceptor's, ask of the system."""
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 

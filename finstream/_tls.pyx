@@ -1,17 +1,17 @@
 # cython: language_level=3, cdivision=True, boundscheck=False, wraparound=False, embedsignature=True
-"""The TLS relay: accepts encrypted connections, and passes bytes on between each and a socket pair whose other end is the pump's.
+"""The TLS acceptor: accepts connections, does their handshakes, and hands over socket and session of those that succeeded.
 
-One thread without the GIL, with an epoll of its own. Everything about links belongs to that thread; what it shares with others is
-the certificate and the list of events (both under ``lock``), counters that anybody may read, and ``wish``. So no handshake and no
-encryption holds up the pump or Python, and neither of them holds up the relay.
+One thread without the GIL, with an epoll of its own, so that no handshake holds up the pump or Python. Everything about strangers
+belongs to that thread; what it shares with others is the certificate, the list of events and the count of connections (all under
+``lock``), counters that anybody may read, and ``wish``.
 
-    accept_some → shake (_handshakes), event "connected" → serve: move_to_peer, move_to_pump (_relaying) → drop (_links)
+    accept_some → shake_some → tell (_handshakes, _strangers)
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 
 from finstream._handshakes cimport *
-from finstream._relaying cimport *
 
 cdef extern from *:
     """
@@ -37,17 +37,16 @@ cdef extern from *:
 cdef enum:
     EVENTS_AT_ONCE = 256            # of epoll
     SWEEP_MS = 250
-    WISH_SERVE = 0, WISH_REFUSE = 1, WISH_END = 2, WISH_END_NOW = 3
 
 
-cdef inline void loop(Relay* relay) noexcept nogil:
+cdef inline void loop(Acceptor* acceptor) noexcept nogil:
     cdef epoll_event[EVENTS_AT_ONCE] events
     cdef uint64_t what, rung
     cdef bint asked, swept
-    cdef int i, n, wish
-    listen_on(relay, True)
-    while True:
-        n = epoll_wait(relay.epoll, events, EVENTS_AT_ONCE, 0 if relay.work.length or relay.handshakes.length else -1)
+    cdef int i, n
+    listen_on(acceptor, True)
+    while not load(&acceptor.wish):
+        n = epoll_wait(acceptor.epoll, events, EVENTS_AT_ONCE, 0 if acceptor.queue_length else -1)
         if n < 0 and errno != EINTR:
             return
         asked = swept = False
@@ -56,74 +55,46 @@ cdef inline void loop(Relay* relay) noexcept nogil:
             if what == LISTENER:
                 asked = True
             elif what == WAKE:
-                read(relay.wake_fd, &rung, 8)
+                read(acceptor.wake_fd, &rung, 8)
             elif what == TIMER:
-                read(relay.timer_fd, &rung, 8)
+                read(acceptor.timer_fd, &rung, 8)
                 swept = True
-            elif what & PUMP_SIDE:
-                see_pump(relay, <Link*> (what - PUMP_SIDE), events[i].events)
             else:
-                see_peer(relay, <Link*> what, events[i].events)
-        wish = load(&relay.wish)
-        if wish == WISH_END_NOW:
-            return
-        relay_all(relay)
-        shake_some(relay)
-        if asked and relay.listening:
-            accept_some(relay)
-        if wish >= WISH_REFUSE and relay.listener >= 0:
-            refuse_all(relay)
-        if wish == WISH_END:
-            hurry(relay)
+                enqueue(acceptor, <Stranger*> what)
+        shake_some(acceptor)
+        if asked and acceptor.listening:
+            accept_some(acceptor)
         if swept:
-            sweep(relay)
-        bury(relay)
-        if wish == WISH_END and relay.link_count == 0:
-            return
-        if swept:
-            relay.starved = False
-        if not relay.listening and not relay.starved:
-            listen_on(relay, relay.shaking_count < relay.most_shaking and relay.link_count < relay.most_links)
-        look_at_timer(relay)
+            sweep(acceptor)
+        bury(acceptor)
+        if not acceptor.listening and not acceptor.starved:
+            store(&acceptor.full, count_room(acceptor) <= 0)
+            listen_on(acceptor, not acceptor.full and acceptor.stranger_count < acceptor.most_strangers)
+        look_at_timer(acceptor)
 
 
-cdef inline void sweep(Relay* relay) noexcept nogil:
+cdef inline void sweep(Acceptor* acceptor) noexcept nogil:
     cdef int64_t now = now_ns(CLOCK_MONOTONIC)
-    cdef int i = relay.link_count
+    cdef uint64_t one = 1
+    cdef int i = acceptor.stranger_count
+    acceptor.starved = False
     while i > 0:
         i -= 1  # backwards: whoever is dropped is replaced by one that has been looked at
-        if 0 < relay.links[i].deadline <= now:
-            if relay.links[i].phase == SHAKING:
-                fail(relay, relay.links[i], b"no handshake in time")
-            else:
-                drop(relay, relay.links[i], True)
+        if acceptor.strangers[i].deadline <= now:
+            fail(acceptor, acceptor.strangers[i], b"no handshake in time")
+    if acceptor.full:
+        write(acceptor.event_fd, &one, 8)  # have the connections counted again
 
 
-cdef inline void hurry(Relay* relay) noexcept nogil:
-    cdef int i
-    for i in range(relay.link_count):
-        let_leave(relay, relay.links[i])
+cdef inline void look_at_timer(Acceptor* acceptor) noexcept nogil:
+    cdef bint needed = acceptor.stranger_count > 0 or acceptor.starved or acceptor.full
+    if needed != acceptor.ringing:
+        acceptor.ringing = needed
+        ring_every(acceptor.timer_fd, SWEEP_MS if needed else 0)
 
 
-cdef inline void end_all(Relay* relay) noexcept nogil:
-    while relay.link_count:
-        drop(relay, relay.links[relay.link_count - 1], True)
-    while relay.work.length:
-        dequeue(relay, &relay.work)
-    while relay.handshakes.length:
-        dequeue(relay, &relay.handshakes)
-    bury(relay)
-    if relay.listener >= 0:
-        listen_on(relay, False)
-        close(relay.listener)
-        relay.listener = -1
-
-
-cdef inline void look_at_timer(Relay* relay) noexcept nogil:
-    cdef bint needed = relay.shaking_count > 0 or relay.leaving_count > 0 or relay.starved
-    if needed != relay.ringing:
-        relay.ringing = needed
-        ring_every(relay.timer_fd, SWEEP_MS if needed else 0)
+cdef void end_session(object capsule) noexcept:
+    SSL_free(PyCapsule_GetPointer(capsule, b"finstream.tls"))  # whoever has taken it over has counted himself
 
 
 cdef class Certificate:
@@ -148,114 +119,123 @@ cdef class Certificate:
         if SSL_CTX_check_private_key(self.context) != 1:
             raise ValueError("key_file", openssl_reason().decode())
 
+    @property
+    def valid_from_s(self):
+        return validity(self.context, False)
+
+    @property
+    def valid_until_s(self):
+        return validity(self.context, True)
+
     def __dealloc__(self):
         if self.context != NULL:  # sessions that use it keep it
             SSL_CTX_free(self.context)
 
 
-cdef class NativeRelay:
-    cdef Relay relay
+cdef class NativeAcceptor:
+    cdef Acceptor acceptor
     cdef Certificate certificate
     cdef bint used
+    cdef int64_t told
 
     @property
     def event_fd(self):
-        return self.relay.event_fd
+        return self.acceptor.event_fd
 
-    def __cinit__(
-        self, Certificate certificate not None, *, int most_connections, int most_handshakes, int64_t handshake_ms,
-        int64_t leaving_ms,
-    ):
-        self.relay.epoll = self.relay.wake_fd = self.relay.timer_fd = self.relay.event_fd = self.relay.listener = -1
-        pthread_mutex_init(&self.relay.lock, NULL)
+    def __cinit__(self, Certificate certificate not None, *, int most_connections, int most_handshakes, int64_t handshake_ms):
+        self.acceptor.epoll = self.acceptor.wake_fd = self.acceptor.timer_fd = self.acceptor.event_fd = self.acceptor.listener = -1
+        pthread_mutex_init(&self.acceptor.lock, NULL)
         self.certificate = certificate
-        self.relay.context = certificate.context
-        self.relay.most_links = most_connections
-        self.relay.most_shaking = most_handshakes
-        self.relay.handshake_time = handshake_ms * 1000000
-        self.relay.leaving_time = leaving_ms * 1000000
-        self.relay.scratch = <uint8_t*> malloc(SCRATCH_BYTES)
-        if self.relay.scratch == NULL:
-            raise MemoryError()
-        self.relay.epoll = epoll_create1(EPOLL_CLOEXEC)
-        self.relay.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
-        self.relay.event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
-        self.relay.timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)
+        self.acceptor.context = certificate.context
+        self.acceptor.most = most_connections
+        self.acceptor.most_strangers = most_handshakes
+        self.acceptor.patience = handshake_ms * 1000000
+        self.acceptor.epoll = epoll_create1(EPOLL_CLOEXEC)
+        self.acceptor.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
+        self.acceptor.event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
+        self.acceptor.timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)
         if (
-            self.relay.epoll < 0 or self.relay.wake_fd < 0 or self.relay.event_fd < 0 or self.relay.timer_fd < 0
-            or epoll_change(self.relay.epoll, EPOLL_CTL_ADD, self.relay.wake_fd, EPOLLIN, WAKE) < 0
-            or epoll_change(self.relay.epoll, EPOLL_CTL_ADD, self.relay.timer_fd, EPOLLIN, TIMER) < 0
+            self.acceptor.epoll < 0 or self.acceptor.wake_fd < 0 or self.acceptor.event_fd < 0 or self.acceptor.timer_fd < 0
+            or epoll_change(self.acceptor.epoll, EPOLL_CTL_ADD, self.acceptor.wake_fd, EPOLLIN, WAKE) < 0
+            or epoll_change(self.acceptor.epoll, EPOLL_CTL_ADD, self.acceptor.timer_fd, EPOLLIN, TIMER) < 0
         ):
-            raise OSError(errno, "the TLS relay cannot be set up")
+            raise OSError(errno, "the TLS acceptor cannot be set up")
 
     def __dealloc__(self):
         cdef int i
-        for i in range(self.relay.event_count):
-            if self.relay.events[i].kind == CONNECTED:
-                close(self.relay.events[i].fd)
-        for fd in (self.relay.epoll, self.relay.wake_fd, self.relay.timer_fd, self.relay.event_fd):
+        for i in range(self.acceptor.event_count):
+            if self.acceptor.events[i].ssl != NULL:
+                close(self.acceptor.events[i].fd)
+                SSL_free(self.acceptor.events[i].ssl)
+        for fd in (self.acceptor.epoll, self.acceptor.wake_fd, self.acceptor.timer_fd, self.acceptor.event_fd):
             if fd >= 0:
                 close(fd)
-        free(self.relay.events)
-        free(self.relay.links)
-        free(self.relay.scratch)
-        pthread_mutex_destroy(&self.relay.lock)
+        free(self.acceptor.events)
+        free(self.acceptor.strangers)
+        pthread_mutex_destroy(&self.acceptor.lock)
 
     # --- for other threads ----------------------------------------------------------------------------------------------
 
     def run(self, int listener):
         cdef sigset_t before
         if self.used:
-            raise ValueError("a relay runs once")
+            raise ValueError("an acceptor runs once")
         self.used = True
-        self.relay.listener = fcntl(listener, F_DUPFD_CLOEXEC, 3)  # so that nobody can close it under our feet
-        if self.relay.listener < 0:
-            raise OSError(errno, "the TLS relay cannot use the listener")
+        self.acceptor.listener = fcntl(listener, F_DUPFD_CLOEXEC, 3)  # so that nobody can close it under our feet
+        if self.acceptor.listener < 0:
+            raise OSError(errno, "the TLS acceptor cannot use the listener")
         with nogil:
             hold_sigpipe(&before)
-            loop(&self.relay)
-            end_all(&self.relay)
+            loop(&self.acceptor)
+            end_all(&self.acceptor)
             let_sigpipe(&before)
 
-    def stop_listening(self):
-        self.wish_for(WISH_REFUSE)
+    def stop(self):
+        store(&self.acceptor.wish, 1)
+        self.wake()
 
-    def stop(self, bint now=False):
-        self.wish_for(WISH_END_NOW if now else WISH_END)
-
-    cdef wish_for(self, int wish):
+    cdef wake(self):
         cdef uint64_t one = 1
-        if wish > load(&self.relay.wish):
-            store(&self.relay.wish, wish)
-        write(self.relay.wake_fd, &one, 8)
+        write(self.acceptor.wake_fd, &one, 8)
 
     def renew(self, Certificate certificate not None):
         former = self.certificate  # freed only once nobody can find it here
-        pthread_mutex_lock(&self.relay.lock)
+        pthread_mutex_lock(&self.acceptor.lock)
         self.certificate = certificate
-        self.relay.context = certificate.context
-        pthread_mutex_unlock(&self.relay.lock)
+        self.acceptor.context = certificate.context
+        pthread_mutex_unlock(&self.acceptor.lock)
         del former
 
     def take_events(self):
         cdef Event* events
         cdef int i, n
         cdef uint64_t rung
-        read(self.relay.event_fd, &rung, 8)
-        pthread_mutex_lock(&self.relay.lock)
-        events, n = self.relay.events, self.relay.event_count
-        self.relay.events = NULL
-        self.relay.event_count = self.relay.event_room = self.relay.failures_waiting = 0
-        pthread_mutex_unlock(&self.relay.lock)
+        read(self.acceptor.event_fd, &rung, 8)
+        pthread_mutex_lock(&self.acceptor.lock)
+        events, n = self.acceptor.events, self.acceptor.event_count
+        self.acceptor.events = NULL
+        self.acceptor.event_count = self.acceptor.event_room = self.acceptor.failures_waiting = 0
+        pthread_mutex_unlock(&self.acceptor.lock)
         taken = []
         for i in range(n):
-            fd = events[i].fd if events[i].kind == CONNECTED else -1
-            taken.append((fd, (<bytes> events[i].name).decode(), (<bytes> events[i].reason).decode()))
+            session = None
+            if events[i].ssl != NULL:
+                session = PyCapsule_New(events[i].ssl, b"finstream.tls", end_session)
+                self.told += 1
+            taken.append((session, events[i].fd, (<bytes> events[i].name).decode(), (<bytes> events[i].reason).decode()))
         free(events)
         return taken
 
+    def tell_open(self, int64_t count):
+        pthread_mutex_lock(&self.acceptor.lock)
+        self.acceptor.occupied = count
+        self.acceptor.occupied_of = self.told
+        pthread_mutex_unlock(&self.acceptor.lock)
+        if load(&self.acceptor.full):
+            self.wake()
+
     def statistics(self):
         return (
-            count(&self.relay.accepted), count(&self.relay.connected), count(&self.relay.failed), count(&self.relay.open),
-            count(&self.relay.shaking), count(&self.relay.encrypted_bytes), count(&self.relay.decrypted_bytes),
+            count(&self.acceptor.accepted), count(&self.acceptor.connected), count(&self.acceptor.failed),
+            count(&self.acceptor.shaking),
         )

@@ -87,6 +87,8 @@ async def run_engine(config_path: Path, *, ready: Ready) -> int:
         logs.set_level(settings.logs.level)
         token = admin_token(settings, os.environ)
         tls = Tls.of(settings.tls)
+        for warning in [] if tls is None else tls.warnings(time.time()):
+            log.warning(warning)
         with closing(Listeners(settings.listen)) as listeners:
             engine = Engine(config_path, settings, listeners, logs=logs, token=token, tls=tls)
             await engine.run(ready)
@@ -202,6 +204,8 @@ class Engine:
     def _renew_certificate(self) -> None:
         if self._tls is not None:
             self._tls.renew()
+            for warning in self._tls.warnings(time.time()):
+                self._log.warning(warning)
 
     async def _apply(self, settings: Settings, plan: Plan) -> None:
         """A changed configuration takes effect."""

@@ -37,12 +37,20 @@ from finstream.pump_events import (
     StatusLine,
     read_event,
 )
-from finstream.pump_snapshots import ArenaEntry, AssetStatistics, OutboxStatistics, PumpStatistics, SymbolStatistics
+from finstream.pump_snapshots import (
+    ArenaEntry,
+    AssetStatistics,
+    EncryptionStatistics,
+    OutboxStatistics,
+    PumpStatistics,
+    SymbolStatistics,
+)
 from finstream.vocabulary.errors import PumpFailed
 from finstream.vocabulary.policies import PLAIN, Policy
 
 __all__ = [
-    "ArenaEntry", "AssetStatistics", "BlockBuffered", "Framing", "HalfFull", "LineRejected", "MemoryMark", "Message",
+    "ArenaEntry", "AssetStatistics", "BlockBuffered", "EncryptionStatistics", "Framing", "HalfFull", "LineRejected",
+    "MemoryMark", "Message",
     "OutboxClosed", "OutboxStatistics", "PeerClosed", "PeerEvent", "PeerFault", "PeerSilent", "Pump", "PumpEvent",
     "PumpStatistics", "Requested", "SourceEnded", "SourceOverflowed", "StatusLine", "SymbolStatistics", "Wanted",
 ]  # fmt: skip
@@ -231,7 +239,7 @@ class Pump:
 
     def listen(
         self,
-        fd: int,
+        fd: int | None,
         asked: Callable[[Requested], None],
         *,
         most_connections: int,
@@ -244,13 +252,15 @@ class Pump:
     ) -> None:
         """Accept connections from a listening socket (non-blocking), and read them as WebSocket servers do.
 
+        Without one (None) there are only those that are given to :meth:`adopt`.
+
         ``asked`` decides about each request, by :meth:`welcome` or :meth:`refuse`, at once or later, but within ``handshake_s`` of
         the connection. Beyond ``most_connections`` nobody is accepted. Clients are pinged after ``ping_after_s`` of silence, and
         reported after ``silence_s``. ``leaving_s`` is how long the last words may take to arrive and the client to close.
         """
         self._on_request = asked
-        self._native.listen(
-            fd,
+        self._native.serve(
+            -1 if fd is None else fd,
             most_connections,
             handshake_ms=int(handshake_s * 1000),
             ping_ms=int(ping_after_s * 1000),
@@ -284,13 +294,21 @@ class Pump:
         if not self._native.refuse(outbox, answer):
             self._native.remove_outbox(outbox)
 
-    def adopt(self, fd: int, peer: str) -> int | None:
+    def adopt(self, fd: int, peer: str, session: object = None) -> int | None:
         """Take over a connected stream socket as if the listener had accepted it; the pump closes it. ``peer`` is ``host:port``.
 
-        Returns None, and the socket stays the caller's, when there is no listener or no room.
+        With a TLS session whose handshake is over (see :mod:`finstream.acceptor`) all that follows is encrypted. Returns
+        None, and the socket stays the caller's, when nobody listens or there is no room.
         """
-        handle = self._native.adopt(fd, peer.encode())
+        handle = self._native.adopt(fd, peer.encode(), session)
         return None if handle < 0 else handle
+
+    def count_connections(self) -> int:
+        """Those that were accepted or adopted, and are not closed yet."""
+        return self._native.connections()
+
+    def encryption(self) -> EncryptionStatistics:
+        return EncryptionStatistics(*self._native.encryption())
 
     def set_priority(self, outbox: int, priority: int) -> None:
         """Of an outbox among those that :meth:`guard` may give up; lower goes first, and 0 is what it has before."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["ArenaEntry", "AssetStatistics", "OutboxStatistics", "PumpStatistics", "SymbolStatistics"]
+__all__ = [
+    "ArenaEntry", "AssetStatistics", "EncryptionStatistics", "OutboxStatistics", "PumpStatistics", "SymbolStatistics",
+]  # fmt: skip
 
 
 class OutboxStatistics(msgspec.Struct, frozen=True):
@@ -94,8 +96,17 @@ class PumpStatistics(msgspec.Struct, frozen=True):
     """System calls that sent something."""
     partial_sends: int
     delivered: int
-    """Messages handed to the kernel completely, over all outboxes."""
+    """Messages handed to the kernel completely, over all outboxes; with TLS, encrypted for it."""
     sources: int
     outboxes: int
     events_dropped: int
     """Rejected lines and status lines that were counted but not told, because the control plane did not fetch them in time."""
+
+
+class EncryptionStatistics(msgspec.Struct, frozen=True):
+    open: int
+    """Connections with TLS."""
+    encrypted_bytes: int
+    """Of content, to the peers."""
+    decrypted_bytes: int
+    """Of content, from the peers."""

@@ -23,9 +23,12 @@ class CertificateFiles(NamedTuple):
 
 @pytest.fixture(scope="session")
 def make_certificate() -> Callable[..., CertificateFiles]:
-    """Makes certificates of localhost and 127.0.0.1 that sign themselves, with the openssl command."""
+    """Makes certificates of localhost and 127.0.0.1 that sign themselves, with the openssl command.
 
-    def make(directory: Path, name: str = "server") -> CertificateFiles:
+    ``dates``: from when to when one is valid, as YYYYMMDDHHMMSSZ, instead of from now on for two days.
+    """
+
+    def make(directory: Path, name: str = "server", dates: tuple[str, str] | None = None) -> CertificateFiles:
         files = CertificateFiles(directory / f"{name}.pem", directory / f"{name}.key")
         command = [
             "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
@@ -33,7 +36,25 @@ def make_certificate() -> Callable[..., CertificateFiles]:
             "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-addext", "keyUsage=critical,digitalSignature,keyCertSign",
         ]  # fmt: skip
         subprocess.run(command, check=True, capture_output=True)
+        if dates is not None:
+            sign_again(files, dates)
         return files
+
+    def sign_again(files: CertificateFiles, dates: tuple[str, str]) -> None:
+        folder, (begin, end) = files.cert.parent, dates
+        (folder / "index").touch()
+        (folder / "ca.cnf").write_text(
+            "[ca]\ndefault_ca = a\n[a]\ndatabase = index\nnew_certs_dir = .\nrand_serial = yes\ndefault_md = sha256\n"
+            "policy = p\n[p]\ncommonName = supplied\n"
+        )
+        for command in (
+            ["req", "-new", "-key", str(files.key), "-subj", f"/CN={files.cert.stem}", "-out", "request.pem"],
+            [
+                "ca", "-batch", "-notext", "-config", "ca.cnf", "-in", "request.pem", "-selfsign", "-keyfile", str(files.key),
+                "-startdate", begin, "-enddate", end, "-out", str(files.cert),
+            ],
+        ):  # fmt: skip
+            subprocess.run(["openssl", *command], check=True, capture_output=True, cwd=folder)
 
     return make
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import click
@@ -35,23 +36,27 @@ def config() -> None:
     """Check a configuration file, or plan a change. No engine needs to run."""
 
 
-@click.command(cls=Command, epilog=examples("finstream config check config/config.yaml"))
+@click.command(
+    cls=Command,
+    epilog=examples("finstream config check config/config.yaml", "finstream config check production.yaml --elsewhere"),
+)
 @click.argument("file", type=_FILE)
+@click.option("--elsewhere", is_flag=True, help="FILE is for another machine: do not open the certificate that it names.")
 @json_option
-def check(file: Path, as_json: bool) -> int:
+def check(file: Path, elsewhere: bool, as_json: bool) -> int:
     """Say whether FILE can be used, and if not: where it is wrong and what to write instead.
 
-    The exit code is 0 if it can be used, 78 if not.
+    The certificate and the key that it names are opened, too. The exit code is 0 if it can be used, 78 if not.
     """
     try:
         settings = load(file)
+        warnings = _warnings(settings) + ([] if elsewhere else _check_certificate(settings))
     except ConfigError as error:
         if not as_json:
             raise
         wrong = {"ok": False, "file": str(file), "where": error.where, "problem": error.problem, "remedy": error.remedy}
         print_json(msgspec.json.encode(wrong))
         return exits.MISCONFIGURED
-    warnings = _warnings(settings)
     if as_json:
         found = {"ok": True, "file": str(file), "mode": settings.mode, "warnings": warnings}
         print_json(msgspec.json.encode(found | {"assets": list(settings.assets), "sinks": list(settings.sinks)}))
@@ -94,6 +99,15 @@ def _warnings(settings: Settings) -> list[str]:
     except ConfigError as error:
         return [f"`finstream run` refuses this in the environment as it is here: {error}"]
     return []
+
+
+def _check_certificate(settings: Settings) -> list[str]:
+    """What clients will find wrong. Raises ConfigError when the files cannot be used."""
+    if settings.tls.cert_file is None:
+        return []
+    from finstream.servers.tls import Tls  # slow to load, too
+
+    return Tls(settings.tls).warnings(time.time())
 
 
 def _load(file: Path) -> Settings:

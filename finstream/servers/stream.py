@@ -8,14 +8,14 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 
 import trio
 
 from finstream.pump import Requested
 from finstream.servers import problems
 from finstream.servers.connection import Connection
-from finstream.servers.encrypted import EncryptedListener
+from finstream.servers.encrypted import EncryptedListener, TlsStatistics
 from finstream.servers.handshake import client_of, not_a_handshake, raw_answer
 from finstream.servers.surroundings import Surroundings
 from finstream.servers.tls import Tls
@@ -68,22 +68,18 @@ class StreamServer:
         most_connections = around.limits.clients + _MOST_STRANGERS
         listener.setblocking(False)
         if self._tls is None:
-            with self._listening(listener, listener, most_connections):
+            with self._listening(listener, most_connections, accepting=True):
                 task_status.started()
                 await self._serve()
             return
-        encrypted = EncryptedListener(
-            self._tls, around.pump, around.logger,
-            most_connections=most_connections, handshake_s=around.handshake_s, leaving_s=around.close_s,
-        )  # fmt: skip
-        with closing(encrypted):
-            async with trio.open_nursery() as nursery:
-                with self._listening(listener, encrypted.quiet, most_connections):
-                    await nursery.start(encrypted.run, listener)
-                    task_status.started()
-                    self._encrypted = encrypted
-                    await self._serve()
-                encrypted.stop()
+        self._encrypted = EncryptedListener(
+            self._tls, around.pump, around.logger, most_connections=most_connections, handshake_s=around.handshake_s
+        )
+        async with trio.open_nursery() as nursery:
+            with self._listening(listener, most_connections, accepting=False):
+                await nursery.start(self._encrypted.run, listener)
+                task_status.started()
+                await self._serve()
 
     async def _serve(self) -> None:
         await self._stopping.wait()
@@ -92,11 +88,11 @@ class StreamServer:
             await self._empty.wait()
 
     @contextmanager
-    def _listening(self, listener: socket.socket, accepting: socket.socket, most_connections: int) -> Iterator[None]:
-        """``accepting`` is what the pump accepts from; ``listener`` is closed in the end."""
+    def _listening(self, listener: socket.socket, most_connections: int, *, accepting: bool) -> Iterator[None]:
+        """``accepting`` says whether the pump does that; ``listener`` is closed in the end in any case."""
         around = self._around
         around.pump.listen(
-            accepting.fileno(),
+            listener.fileno() if accepting else None,
             self._asked,
             most_connections=most_connections,
             handshake_s=around.handshake_s,
@@ -117,7 +113,7 @@ class StreamServer:
     def _stop_listening(self) -> None:
         self._around.pump.stop_listening()
         if self._encrypted is not None:
-            self._encrypted.stop_accepting()
+            self._encrypted.stop()
         if self._listener is not None:
             self._listener.close()
 
@@ -135,6 +131,10 @@ class StreamServer:
                 connection.close(reason, reconnect_in_ms=away_ms + int(spread_ms * self._jitter()))
             else:
                 connection.close(reason)
+
+    def tls_statistics(self) -> TlsStatistics | None:
+        """None where nothing is encrypted, and before :meth:`run`."""
+        return None if self._encrypted is None else self._encrypted.statistics()
 
     def _asked(self, request: Requested) -> None:
         around = self._around

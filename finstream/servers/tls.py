@@ -1,4 +1,4 @@
-"""The certificate and its key, as both kinds of servers use them: REST by Python's ssl, the stream by its relay.
+"""The certificate and its key, as both kinds of servers use them: REST by Python's ssl, the stream by its acceptor.
 
 The files are read at the start and at every reload of the configuration, so a renewed certificate needs no restart. Connections
 that there are keep the one they began with.
@@ -7,10 +7,11 @@ that there are keep the one they began with.
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Callable
 from pathlib import Path
 
-from finstream.relay import Certificate
+from finstream.acceptor import Certificate
 from finstream.vocabulary.errors import ConfigError
 from finstream.vocabulary.settings import TlsSettings
 
@@ -53,12 +54,21 @@ class Tls:
         self.stream = stream
         self.renewed(stream)
 
+    def warnings(self, now_s: float) -> list[str]:
+        """What clients will find wrong with the certificate at that time (seconds since the epoch)."""
+        begins_s, ends_s = self.stream.valid_from_s, self.stream.valid_until_s
+        if 0 <= ends_s < now_s:
+            return [_warning(f"{self._cert_file} expired on {_day(ends_s)}: clients refuse it until it is renewed")]
+        if now_s < begins_s:
+            return [_warning(f"{self._cert_file} is not valid before {_day(begins_s)}: until then clients refuse it")]
+        return []
+
     def _new_context(self) -> ssl.SSLContext:
         for key, file in (("cert_file", self._cert_file), ("key_file", self._key_file)):
             try:
                 Path(file).read_bytes()
             except OSError as error:
-                raise _refusal(key, f"{file} cannot be read: {error.strerror}") from None
+                raise _refusal(key, f"{Path(file).absolute()} cannot be read: {error.strerror}") from None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
@@ -85,6 +95,14 @@ class Tls:
 
     def _file(self, key: str) -> str:
         return self._cert_file if key == "cert_file" else self._key_file
+
+
+def _warning(problem: str) -> str:
+    return f"tls.cert_file: {problem}"
+
+
+def _day(at_s: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at_s))
 
 
 def _refusal(what: str, problem: str) -> ConfigError:

@@ -3,7 +3,7 @@
     FinStreamError
     +-- ConfigError         the operator's: the configuration; carries where, what and the remedy
     +-- RequestError        the caller's: a REST or WebSocket request; carries the problem type and the field
-    +-- PumpFailed          ours: a native thread, the pump's or the relay's, ended although nobody asked it to
+    +-- PumpFailed          ours: a native thread, the pump's or the TLS acceptor's, ended although nobody asked it to
 """
 
 from __future__ import annotations

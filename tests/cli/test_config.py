@@ -7,6 +7,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def files(tmp_path: Path) -> tuple[str, str]:
 
 @pytest.mark.parametrize("file", SHIPPED, ids=[str(file.relative_to(ROOT)) for file in SHIPPED])
 def test_the_configurations_that_we_ship_are_good(finstream: Run, file: Path) -> None:
-    told = finstream("config", "check", str(file))
+    told = finstream("config", "check", str(file), "--elsewhere")  # the certificate that an example names is not here
     assert (told.returncode, told.stderr) == (0, "")
     assert f"{file}: good (" in told.stdout
 
@@ -76,6 +77,63 @@ def test_an_admin_side_that_run_would_refuse_is_warned_of(finstream: Run, tmp_pa
     (warning,) = json.loads(finstream("config", "check", str(file), "--json").stdout)["warnings"]
     assert "ADMIN_SECRET" in warning
     told = finstream("config", "check", str(file), env=os.environ | {"ADMIN_SECRET": "x" * 32})
+    assert (told.returncode, told.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("cert", "key", "field", "said"),
+    [
+        ("server.pem", "missing.key", "tls.key_file", "missing.key cannot be read: No such file"),
+        ("missing.pem", "server.key", "tls.cert_file", "missing.pem cannot be read: No such file"),
+        (".", "server.key", "tls.cert_file", "cannot be read: Is a directory"),
+        ("server.key", "server.key", "tls.cert_file", "server.key cannot be used"),
+        ("server.pem", "server.pem", "tls.key_file", "server.pem cannot be used"),
+        ("server.pem", "other.key", "tls.key_file", "key values mismatch"),
+    ],
+)
+def test_a_certificate_that_cannot_be_used(
+    finstream: Run, tmp_path: Path, make_certificate: Callable[..., Any], cert: str, key: str, field: str, said: str
+) -> None:
+    make_certificate(tmp_path)
+    make_certificate(tmp_path, "other")
+    file = tmp_path / "tls.yaml"
+    file.write_text(f"tls: {{cert_file: {tmp_path / cert}, key_file: {tmp_path / key}}}\nassets: {{a: {{command: [a]}}}}\n")
+    told = finstream("config", "check", str(file))
+    assert (told.returncode, told.stdout) == (78, "")
+    assert field in told.stderr
+    assert said in told.stderr
+    assert "name a PEM file" in told.stderr, "the remedy"
+    answer = json.loads(finstream("config", "check", str(file), "--json").stdout)
+    assert (answer["ok"], answer["where"]) == (False, field)
+    assert "PEM" in answer["remedy"]
+    assert finstream("config", "check", str(file), "--elsewhere").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("dates", "said"),
+    [
+        (("20010101000000Z", "20020101120000Z"), "server.pem expired on 2002-01-01 12:00 UTC"),
+        (("20991231235900Z", "21000101000000Z"), "server.pem is not valid before 2099-12-31 23:59 UTC"),
+    ],
+)
+def test_a_certificate_out_of_its_time_is_warned_of(
+    finstream: Run, tmp_path: Path, make_certificate: Callable[..., Any], dates: tuple[str, str], said: str
+) -> None:
+    files = make_certificate(tmp_path, dates=dates)
+    file = tmp_path / "tls.yaml"
+    file.write_text(f"tls: {{cert_file: {files.cert}, key_file: {files.key}}}\nassets: {{a: {{command: [a]}}}}\n")
+    told = finstream("config", "check", str(file))
+    assert (told.returncode, "good (" in told.stdout) == (0, True)
+    assert f"warning: tls.cert_file: {tmp_path}/{said}" in told.stderr
+    (warning,) = json.loads(finstream("config", "check", str(file), "--json").stdout)["warnings"]
+    assert said in warning
+
+
+def test_a_good_certificate(finstream: Run, tmp_path: Path, make_certificate: Callable[..., Any]) -> None:
+    files = make_certificate(tmp_path)
+    file = tmp_path / "tls.yaml"
+    file.write_text(f"tls: {{cert_file: {files.cert}, key_file: {files.key}}}\nassets: {{a: {{command: [a]}}}}\n")
+    told = finstream("config", "check", str(file))
     assert (told.returncode, told.stderr) == (0, "")
 
 

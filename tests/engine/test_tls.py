@@ -202,6 +202,19 @@ def test_files_that_cannot_be_used_end_the_start(
     assert "name a PEM file" in error
 
 
+def test_an_expired_certificate_is_used_and_warned_of(engine: Any, tmp_path: Path, make_certificate: Callable[..., Any]) -> None:
+    files = make_certificate(tmp_path, dates=("20010101000000Z", "20020101120000Z"))
+    engine = secured(engine, files)
+    engine.trust.check_hostname, engine.trust.verify_mode = False, ssl.CERT_NONE
+    engine.http = httpx.Client(trust_env=False, timeout=20, verify=engine.trust)
+    warning = f"tls.cert_file: {files.cert} expired on 2002-01-01 12:00 UTC: clients refuse it until it is renewed"
+    engine.start()
+    assert [line["level"] for line in engine.log(warning)] == ["warning"]
+    assert engine.admin("POST", "/v1/config/reload").status_code == 200
+    assert len(engine.log(warning)) == 2
+    engine.http.close()
+
+
 def test_the_command_line_talks_tls(tls_engine: Any, certificate: Any) -> None:
     engine = tls_engine.start()
     environment = {

@@ -136,7 +136,7 @@ TESTS = [
     # Tables that the twin alone reads, and those that the fuzzer begins with.
     "-k", "not twin- and not test_first_broken_rule_is_the_reason",
 ]
-RELAY_TESTS = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout", "120", str(ROOT / "tests" / "relay")]
+TLS_TESTS = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout", "120", str(ROOT / "tests" / "tls")]
 
 
 def main(arguments: list[str]) -> int:
@@ -148,7 +148,7 @@ def main(arguments: list[str]) -> int:
     print("both sanitizers are at work", flush=True)
     if options.fuzz_forever:
         os.execve(sys.executable, [sys.executable, *FUZZ, "--forever"], environment())
-    for command in (FUZZ, TESTS, RELAY_TESTS):
+    for command in (FUZZ, TESTS, TLS_TESTS):
         code = subprocess.run([sys.executable, *command], env=environment(), cwd=BUILD, check=False).returncode
         if code:
             return code

@@ -39,7 +39,7 @@ def test_the_tests_of_the_pump_break_nothing() -> None:
 
 @pytest.mark.usefixtures("_instrumented")
 @pytest.mark.timeout(300)
-def test_the_tests_of_the_relay_break_nothing() -> None:
-    tested = sanitized.python(*sanitized.RELAY_TESTS)
+def test_the_tests_of_tls_break_nothing() -> None:
+    tested = sanitized.python(*sanitized.TLS_TESTS)
     assert tested.returncode == 0, tested.stdout[-5000:] + tested.stderr[-5000:]
     assert " passed" in tested.stdout
