@@ -33,6 +33,15 @@ MAX_LINE_BYTES = MAX_LINE
 cdef enum:
     SYMBOLS_AT_ONCE = 512           # copied for a snapshot while the pump waits
     ASSETS_AT_ONCE = 512
+    TOPICS_AT_ONCE = 256            # subscribed while the pump waits
+
+cdef struct Wanted:
+    int asset
+    int length                      # of the symbol; negative: the whole asset
+    uint8_t[MAX_SYMBOL] symbol
+    int policy
+    bint merge_trades
+    int64_t interval                # ns, between messages of a symbol; 0: none
 
 _CLOSE_REASONS = ("slow_consumer_bytes", "slow_consumer_age", "connection_lost", "finished", "memory_pressure")
 _MEMORY_LEVELS = ("normal", "soft", "hard")
@@ -222,17 +231,20 @@ cdef class NativePump:
 
     def remove_outbox(self, int64_t handle):
         cdef Outbox* outbox
-        cdef Account account
+        cdef Account account, dropped
         acquire(&self.pump)
         outbox = find_outbox(&self.pump, handle)
         if outbox != NULL:
             send_batch(&self.pump, outbox)
+            take_account(&self.pump, outbox, &dropped)
             stop_waiting(&self.pump, outbox)
             outbox.dead = True
             show_interest(&self.pump, outbox)
             drop_subscriptions(&self.pump, outbox)
             drop_queue(outbox)
             take_account(&self.pump, outbox, &account)
+            account.queued_bytes = dropped.queued_bytes
+            account.oldest = dropped.oldest
             self.pump.delivered_before += outbox.delivered
             self.pump.outboxes[handle >> 1 & ((1 << SLOT_BITS) - 1)] = NULL
             self.pump.outbox_count -= 1
@@ -308,41 +320,62 @@ cdef class NativePump:
                 give_up(&self.pump, self.pump.outboxes[i], CONNECTION_LOST, 0)
         release(&self.pump)
 
-    def answer(self, int64_t handle, bytes data not None, bint welcome):
+    def refuse(self, int64_t handle, bytes answer not None):
         cdef Outbox* outbox
         cdef bint done = False
         acquire(&self.pump)
         outbox = find_outbox(&self.pump, handle)
         if outbox != NULL and outbox.phase == ASKING and not outbox.dead:
-            if welcome:
-                outbox.phase = OPEN
-                outbox.inbox.idle_bytes = 0
             done = push_bytes(
-                &self.pump, outbox, <const uint8_t*> PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), not welcome)
+                &self.pump, outbox, <const uint8_t*> PyBytes_AS_STRING(answer), PyBytes_GET_SIZE(answer), True)
         release(&self.pump)
         return done
 
-    def hear_from(self, int64_t handle):
+    def take_up(self, int64_t handle, bytes words not None, int priority, list topics not None):
+        cdef int count = <int> len(topics), done = 0, i
+        cdef Wanted* wanted = <Wanted*> calloc(count + 1, sizeof(Wanted))
         cdef Outbox* outbox
-        acquire(&self.pump)
-        outbox = find_outbox(&self.pump, handle)
-        if outbox != NULL and outbox.phase == OPEN and not outbox.paused and not outbox.dead:
-            resume(&self.pump, outbox)
-        release(&self.pump)
+        cdef bint asked = False, accepted = True
+        cdef int64_t size = PyBytes_GET_SIZE(words)
+        if wanted == NULL:
+            raise MemoryError
+        try:
+            for i in range(count):
+                read_wanted(&wanted[i], topics[i])
+            while True:  # the pump may go on between two slices of many topics
+                acquire(&self.pump)
+                outbox = find_outbox(&self.pump, handle)
+                if done == 0 and outbox != NULL:
+                    outbox.priority = priority
+                    asked = outbox.phase == ASKING and not outbox.dead
+                    if asked:
+                        outbox.phase = OPEN
+                        outbox.inbox.idle_bytes = 0
+                    if size:
+                        accepted = push_bytes(&self.pump, outbox, <const uint8_t*> PyBytes_AS_STRING(words), size, False)
+                for i in range(done, min(done + TOPICS_AT_ONCE, count)):
+                    if subscribe_to(
+                            &self.pump, outbox, find_asset(&self.pump, wanted[i].asset), wanted[i].symbol, wanted[i].length,
+                            wanted[i].policy, wanted[i].merge_trades, wanted[i].interval) < 0:
+                        accepted = False
+                done += TOPICS_AT_ONCE
+                if done >= count and asked and outbox != NULL and outbox.phase == OPEN and not outbox.paused and not outbox.dead:
+                    resume(&self.pump, outbox)
+                release(&self.pump)
+                if outbox == NULL or done >= count:
+                    return accepted and outbox != NULL
+        finally:
+            free(wanted)
 
-    def subscribe(
-        self, int64_t handle, int id, bytes symbol, int policy=0, bint merge_trades=False, int64_t interval=0,
-    ):
-        cdef uint8_t[MAX_SYMBOL] name
-        cdef int length = -1, done
-        if symbol is not None:
-            length = <int> len(symbol)
-            if not is_symbol(<text> PyBytes_AS_STRING(symbol), length):
-                raise ValueError(f"not a symbol: {symbol!r}")
-            memcpy(name, PyBytes_AS_STRING(symbol), length)
+    def subscribe(self, int64_t handle, tuple topic not None):
+        cdef Wanted wanted
+        cdef int done
+        read_wanted(&wanted, topic)
         acquire(&self.pump)
         self.pump.turn = 0
-        done = subscribe_to(&self.pump, find_outbox(&self.pump, handle), find_asset(&self.pump, id), name, length, policy, merge_trades, interval)
+        done = subscribe_to(
+            &self.pump, find_outbox(&self.pump, handle), find_asset(&self.pump, wanted.asset), wanted.symbol, wanted.length,
+            wanted.policy, wanted.merge_trades, wanted.interval)
         release(&self.pump)
         if done < 0:
             raise MemoryError
@@ -565,6 +598,18 @@ cdef class NativePump:
         outboxes = self.pump.outbox_count
         release(&self.pump)
         return batches, lines, sends, partial, delivered, sources, outboxes, dropped
+
+
+cdef int read_wanted(Wanted* wanted, tuple topic) except -1:
+    cdef bytes symbol
+    wanted.asset, symbol, wanted.policy, wanted.merge_trades, wanted.interval = topic
+    wanted.length = -1
+    if symbol is not None:
+        if not is_symbol(<text> PyBytes_AS_STRING(symbol), <int> len(symbol)):
+            raise ValueError(f"not a symbol: {symbol!r}")
+        wanted.length = <int> len(symbol)
+        memcpy(wanted.symbol, PyBytes_AS_STRING(symbol), wanted.length)
+    return 0
 
 
 cdef tuple symbol_tuple(const Symbol* s):

@@ -143,6 +143,13 @@ cdef inline void release(Pump* pump) noexcept nogil:
     pthread_mutex_unlock(&pump.lock)
 
 
+cdef inline void give_way(Pump* pump) noexcept nogil:
+    """In the middle of a turn: let those have the lock who ask for it."""
+    if unlikely(load(&pump.asking)):
+        release(pump)
+        acquire_for_pump(pump)
+
+
 cdef inline int64_t turn_time(Pump* pump) noexcept nogil:
     if pump.turn == 0:
         pump.turn = now_ns(CLOCK_MONOTONIC)

@@ -8,7 +8,6 @@ from finstream._bounds cimport *
 
 cdef enum:
     RESTS_KEPT = 16384              # bytes of memory for an unfinished line, kept for the next
-    SENDS_AT_ONCE = 32              # of a batch, before others may take the lock
     READ_BYTES = 1 << 17            # one read of a source
     OUT_BYTES = 1 << 19             # of encoded messages, then the batch is sent early
     SAMPLE_BYTES = 1024             # kept of a line that is too long
@@ -82,15 +81,14 @@ cdef inline void finish_run(Pump* pump, Asset* asset) noexcept nogil:
 
 
 cdef inline void flush(Pump* pump, bint in_between) noexcept nogil:
-    """Send what the outboxes collected; afterwards ``out`` may be written anew. ``in_between``: others may take the lock meanwhile;
-    a batch for thousands takes long, and the control plane must not wait for all of it."""
+    """Send what the outboxes collected; afterwards ``out`` may be written anew. ``in_between``: whoever asks for the lock gets it
+    after the next send; a batch for thousands takes long, and the control plane must not wait for all of it."""
     cdef int i
     for i in range(pump.touched_count):
         if likely(pump.touched[i] != NULL):
             send_batch(pump, pump.touched[i])
-        if unlikely(in_between and i % SENDS_AT_ONCE == SENDS_AT_ONCE - 1 and load(&pump.asking)):
-            release(pump)
-            acquire_for_pump(pump)
+        if unlikely(in_between):
+            give_way(pump)
     pump.touched_count = 0
     pump.out_length = pump.out_lines_length = 0
 

@@ -73,6 +73,7 @@ cdef inline void turn_until_stopped(Pump* pump) noexcept nogil:
         if count > 0:
             pump.batches += 1
         for i in range(count):
+            give_way(pump)
             handle = ready[i].data.u64
             if handle == 0:
                 read(pump.wake_fd, &rings, 8)

@@ -12,9 +12,10 @@ import msgspec
 
 from finstream.servers.admin import admin_token
 from finstream.servers.front import Listeners
-from finstream.servers.listeners import ListenError, address_of, open_listener, split_address
+from finstream.servers.listeners import ListenError, address_of, open_listener
 from finstream.servers.tls import Tls
 from finstream.services.config import load
+from finstream.vocabulary.addresses import split_address
 from finstream.vocabulary.errors import ConfigError
 from finstream.vocabulary.settings import Settings
 
@@ -35,7 +36,7 @@ def check_start(path: Path, settings: Settings, listeners: Listeners) -> None:
     with ExitStack() as opened:
         for key in ("public", "stream", "admin"):
             # Our own ports will be free by then.
-            if after[key] != before[key] and split_address(after[key])[1] not in ours:
+            if after[key] != before[key] and split_address(after[key]).port not in ours:
                 try:
                     opened.enter_context(open_listener(key, after[key]))
                 except ListenError as error:

@@ -41,18 +41,16 @@ from finstream.services.config import load
 from finstream.services.config_plan import Plan
 from finstream.services.config_watch import ConfigWatch
 from finstream.services.dead_letters import DeadLetters
-from finstream.services.logs import Logger, Logs, get_logger, start_logging
+from finstream.services.logs import Logs, get_logger, start_logging
 from finstream.services.memory_guard import MemoryGuard
 from finstream.services.sessions import Sessions
 from finstream.services.store import Store
+from finstream.stopping import Stop
 from finstream.vocabulary.errors import ConfigError, RequestError
 from finstream.vocabulary.events import ConfigRejected, IngestorStatus, LogLevelChanged
 from finstream.vocabulary.settings import Settings
 
 __all__ = ["main", "run_engine"]
-
-_LAST_RESORT_S = 30.0
-"""So long after the longest stop ladder the engine no longer waits for itself."""
 
 Ready = Callable[[dict[str, str]], None]
 
@@ -99,24 +97,6 @@ async def run_engine(config_path: Path, *, ready: Ready) -> int:
         logs.close()
 
 
-class Stop:
-    """The wish that the engine ends, and why: ``engine_stopping`` or ``engine_restarting``."""
-
-    def __init__(self, log: Logger) -> None:
-        self.asked = trio.Event()
-        self.reason = ""
-        self._log = log
-
-    def ask(self, reason: str, origin: str) -> bool:
-        """Whether that is news: a stop overrules a restart, nothing overrules a stop."""
-        if self.reason in {"engine_stopping", reason}:
-            return False
-        self._log.info("stopping", reason=reason, origin=origin)
-        self.reason = reason
-        self.asked.set()
-        return True
-
-
 class Engine:
     """All parts, and how they hang together. Run it once."""
 
@@ -131,7 +111,7 @@ class Engine:
         self._log = get_logger("engine")
         self._assets = set(settings.assets)
         self._epoch = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"
-        self.stop = Stop(self._log)
+        self.stop = Stop(self._log, self._leave_at_once)
         self._bus = Bus()
         self._pump = Pump(simulated=settings.mode == "simulation", line_bytes=settings.limits.line_bytes)
         self._pump.on_line(self._hear)
@@ -187,8 +167,8 @@ class Engine:
     async def run(self, ready: Ready) -> None:
         """Returns after :attr:`stop` was asked for, and everything has ended in its order."""
         async with trio.open_nursery() as services:
-            await services.start(self._heed_signals)
-            services.start_soon(self._give_up_waiting)
+            await services.start(self.stop.heed_signals)
+            services.start_soon(self.stop.give_up_waiting, self._longest_ladder_s)
             await services.start(self._store.run)
             await services.start(self._dead_letters.run)
             await services.start(self._sessions.run)
@@ -215,7 +195,7 @@ class Engine:
                 ready(urls)
                 await self.stop.asked.wait()
                 watching.cancel_scope.cancel()
-            self._front.stop(self.stop.reason, children_s=self._longest_ladder_s())
+            self._front.stop(self.stop.reason, children_s=self._ladder_under_way_s())
 
     # --- told by others ---
 
@@ -256,29 +236,16 @@ class Engine:
     # --- the end ---
 
     def _longest_ladder_s(self) -> float:
+        """Of all children that there may be."""
+        running = self._config.running
+        return max((child.stop_grace_s for child in [*running.assets.values(), *running.sinks.values()]), default=0.0)
+
+    def _ladder_under_way_s(self) -> float:
         """Of the children that have a process; of sinks, nobody knows."""
         running = self._config.running
         alive = {status.name for status in self._supervisor.statuses() if status.pid is not None}
         children = [*(child for name, child in running.assets.items() if name in alive), *running.sinks.values()]
         return max((child.stop_grace_s for child in children), default=0.0)
-
-    async def _heed_signals(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-            task_status.started()
-            async for number in signals:
-                if not self.stop.ask("engine_stopping", signal.Signals(number).name):
-                    self._log.warning("told to stop a second time: leaving at once")
-                    self._leave_at_once(endings.TOLD_TWICE)
-
-    async def _give_up_waiting(self) -> None:
-        await self.stop.asked.wait()
-        running = self._config.running
-        grace_s = max(
-            (child.stop_grace_s for child in [*running.assets.values(), *running.sinks.values()]), default=0.0
-        )
-        await trio.sleep(grace_s + _LAST_RESORT_S)
-        self._log.error("the engine could not come to an end in time: leaving at once")
-        self._leave_at_once(endings.INTERNAL)
 
     def _leave_at_once(self, code: int) -> None:
         """The ingestors first; whatever is left of anything, the guardian ends."""

@@ -10,26 +10,45 @@ Who closes what: the pump never closes a file descriptor that it was given. Take
 
 from __future__ import annotations
 
-import datetime
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from typing import Any
-from zoneinfo import ZoneInfo
 
-import msgspec
 import trio
 
 from finstream import _fastpath
+from finstream.new_york_offsets import NEW_YORK_OFFSETS
+from finstream.pump_events import (
+    BlockBuffered,
+    HalfFull,
+    LineRejected,
+    MemoryMark,
+    Message,
+    OutboxClosed,
+    PeerClosed,
+    PeerEvent,
+    PeerFault,
+    PeerSilent,
+    PumpEvent,
+    Requested,
+    SourceEnded,
+    SourceOverflowed,
+    StatusLine,
+    read_event,
+)
+from finstream.pump_snapshots import ArenaEntry, AssetStatistics, OutboxStatistics, PumpStatistics, SymbolStatistics
 from finstream.vocabulary.errors import PumpFailed
 from finstream.vocabulary.policies import PLAIN, Policy
 
 __all__ = [
-    "ArenaEntry", "AssetStatistics", "BlockBuffered", "Framing", "HalfFull", "LineRejected",
-    "MemoryMark", "Message",
-    "OutboxClosed", "OutboxStatistics", "PeerClosed", "PeerEvent", "PeerFault", "PeerSilent", "Pump", "PumpEvent", "PumpStatistics",
-    "Requested", "SourceEnded", "SourceOverflowed", "StatusLine", "SymbolStatistics",
-]
+    "ArenaEntry", "AssetStatistics", "BlockBuffered", "Framing", "HalfFull", "LineRejected", "MemoryMark", "Message",
+    "OutboxClosed", "OutboxStatistics", "PeerClosed", "PeerEvent", "PeerFault", "PeerSilent", "Pump", "PumpEvent",
+    "PumpStatistics", "Requested", "SourceEnded", "SourceOverflowed", "StatusLine", "SymbolStatistics", "Wanted",
+]  # fmt: skip
+
+Wanted = tuple[int, str | None, Policy]
+"""A topic: an asset's handle, a symbol or None for all of them, and how to serve it."""
 
 
 class Framing(Enum):
@@ -41,249 +60,6 @@ class Framing(Enum):
     """One line a message."""
 
 
-class SourceEnded(msgspec.Struct, frozen=True):
-    """The pipe of a source reached its end; every complete line before that has been handled. Remove the source."""
-
-    source: int
-    asset: int
-    errno: int
-    """0 for a plain end of file."""
-
-
-class SourceOverflowed(msgspec.Struct, frozen=True):
-    """The pipe of a source has been full for longer than its ``full_s``. Told once."""
-
-    source: int
-    asset: int
-
-
-class BlockBuffered(msgspec.Struct, frozen=True):
-    """The lines of a source arrive in blocks of a stdio buffer's size, cut in mid-line. Told once a source."""
-
-    source: int
-    asset: int
-    block_bytes: int
-
-
-class LineRejected(msgspec.Struct, frozen=True):
-    asset: int
-    reason: str
-    """A key of :data:`finstream.vocabulary.reasons.REJECTIONS`."""
-    line: bytes
-    """The line; of one that is too long, its beginning (1,024 bytes)."""
-    line_bytes: int
-    """The length of the whole line as far as it is known."""
-    received_ns: int
-
-
-class StatusLine(msgspec.Struct, frozen=True):
-    """A ``{"type":"status"}`` line; the JSON object as the ingestor wrote it."""
-
-    asset: int
-    line: bytes
-
-
-class OutboxStatistics(msgspec.Struct, frozen=True):
-    """``published == delivered + queued_messages + skipped + conflated + killed`` at every moment. Control messages are not
-    counted."""
-
-    published: int
-    """Messages of its topics since it was added."""
-    delivered: int
-    """Handed to the kernel completely."""
-    queued_messages: int
-    """Waiting, the partly sent one included."""
-    skipped: int
-    """Dropped by the policy ``skip``; a gap message told of them."""
-    conflated: int
-    """Merged into a newer message, by the policy ``conflate`` or ``max_rate``."""
-    killed: int
-    """What was waiting when the outbox was closed."""
-    queued_bytes: int
-    oldest_ms: int
-    """How long the oldest waiting byte has waited; 0 when nothing waits."""
-    sent_bytes: int
-    last_asset: int | None
-    """The asset of the last message delivered completely."""
-    last_seq: int | None
-
-
-class OutboxClosed(msgspec.Struct, frozen=True):
-    """The pump gave an outbox up. Remove the outbox, then close the descriptor, if it is yours.
-
-    A connection that the pump accepted itself and that was only slow still takes one final push. If that is accepted, another
-    such event follows, with the reason ``finished`` or ``connection_lost``; then remove it.
-    """
-
-    outbox: int
-    reason: str
-    """``slow_consumer_bytes``, ``slow_consumer_age``, ``memory_pressure``, ``connection_lost``, or ``finished``: after the last
-    words."""
-    errno: int
-    oldest_ms: int
-    """As it was at the moment of closing."""
-    queued_bytes: int
-    """As it was at the moment of closing."""
-    statistics: OutboxStatistics
-
-
-class Requested(msgspec.Struct, frozen=True):
-    """Somebody has connected to the listener and sent the head of an HTTP request. Answer it with :meth:`Pump.answer`."""
-
-    outbox: int
-    peer: str
-    """``host:port``."""
-    head: bytes
-    """Up to and with the empty line; without one if there was none within 16 KiB."""
-
-
-class Message(msgspec.Struct, frozen=True):
-    """A whole message of a client, at most 64 KiB."""
-
-    outbox: int
-    is_text: bool
-    payload: bytes
-    """Of a text, valid UTF-8."""
-
-
-class PeerClosed(msgspec.Struct, frozen=True):
-    """The client sent a close frame, which was answered. OutboxClosed follows."""
-
-    outbox: int
-    code: int
-    """1005 if there was none."""
-    reason: str
-
-
-class PeerFault(msgspec.Struct, frozen=True):
-    """The client broke the WebSocket protocol, and is not listened to any more. Say goodbye."""
-
-    outbox: int
-    fault: str
-    """``broken_protocol``, ``not_utf8``, ``too_big`` or ``out_of_memory``."""
-
-
-class PeerSilent(msgspec.Struct, frozen=True):
-    """Nothing has been heard of the client for long, pongs neither. Say goodbye."""
-
-    outbox: int
-
-
-class HalfFull(msgspec.Struct, frozen=True):
-    """Half of what an outbox may hold is waiting, by bytes or by age. Told once until it is empty, and once a second at most."""
-
-    outbox: int
-    queued_bytes: int
-    oldest_ms: int
-
-
-class MemoryMark(msgspec.Struct, frozen=True):
-    """What all outboxes hold together crossed one of the marks of :meth:`Pump.guard`."""
-
-    level: str
-    """``normal``, ``soft`` or ``hard``: the highest mark it is above now."""
-    held_bytes: int
-
-
-PeerEvent = Message | PeerClosed | PeerFault | PeerSilent | HalfFull | OutboxClosed
-PumpEvent = SourceEnded | SourceOverflowed | BlockBuffered | LineRejected | StatusLine | Requested | MemoryMark | PeerEvent
-
-
-class AssetStatistics(msgspec.Struct, frozen=True):
-    name: str
-    seq: int
-    """Of the last message published."""
-    ticks: int
-    opaque: int
-    """Messages of other types than tick that were passed on."""
-    heartbeats: int
-    statuses: int
-    lines: int
-    bytes: int
-    reads: int
-    rejected: dict[str, int]
-    """By reason; reasons that never happened are left out."""
-    last_received_ns: int
-    """Of the last line of any kind; 0 before the first."""
-    subscribers: int
-    symbols: int
-    untold: int
-    """Rejected and status lines that were counted, but not told, because there were too many."""
-
-
-class SymbolStatistics(msgspec.Struct, frozen=True):
-    symbol: str
-    ticks: int
-    lag_last_ns: int
-    lag_smoothed_ns: int
-    last_received_ns: int
-    subscribers: int
-
-
-class ArenaEntry(msgspec.Struct, frozen=True):
-    """A pricing asset's place in the ranking by lag; rank 1 is the best.
-
-    Order: sources whose clock is not in error before those whose is, then by ``score_ns``. Sources that never ticked come last.
-    """
-
-    rank: int
-    asset: str
-    ticks: int
-    lag_last_ns: int
-    """Receipt minus the tick's own stamp; negative when the source's clock is ahead of ours."""
-    lag_smoothed_ns: int
-    """Exponentially smoothed, weight 1/16 for the newest."""
-    score_ns: int
-    """``lag_smoothed_ns``, plus the time by which the source has been silent for longer than a second."""
-    silent_ns: int
-    """Since the last tick."""
-    clock_error: bool
-    """The smoothed lag is negative."""
-    severity: int
-    """0 up to 1 s of score, 1 below 5 s, 2 below 15 s, 3 below 60 s, else 4; degraded means 1 or more."""
-
-
-class PumpStatistics(msgspec.Struct, frozen=True):
-    batches: int
-    """Turns of the pump that had something to do."""
-    lines: int
-    sends: int
-    """System calls that sent something."""
-    partial_sends: int
-    delivered: int
-    """Messages handed to the kernel completely, over all outboxes."""
-    sources: int
-    outboxes: int
-    events_dropped: int
-    """Rejected lines and status lines that were counted but not told, because the control plane did not fetch them in time."""
-
-
-def _new_york_offsets(first_year: int = 1970, last_year: int = 2200) -> list[tuple[int, int]]:
-    """UTC times (s) at which New York's offset changes, each with the offset (s) from then on; the first entry is the start."""
-    zone = ZoneInfo("America/New_York")
-    utc = datetime.UTC
-
-    def offset(when: int) -> int:
-        delta = datetime.datetime.fromtimestamp(when, utc).astimezone(zone).utcoffset()
-        assert delta is not None
-        return int(delta.total_seconds())
-
-    step = 14 * 86400
-    start = int(datetime.datetime(first_year, 1, 1, tzinfo=utc).timestamp())
-    end = int(datetime.datetime(last_year, 1, 1, tzinfo=utc).timestamp())
-    changes = [(start, offset(start))]
-    for low in range(start, end, step):
-        before, high = changes[-1][1], low + step
-        if offset(high) == before:
-            continue
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if offset(middle) == before else (low, middle)
-        changes.append((high, offset(high)))
-    return changes
-
-
-NEW_YORK_OFFSETS = _new_york_offsets()
 _POLICIES = ("kill", "skip", "conflate")  # by the numbers that the native pump knows them by
 _TURN_S = 0.002
 """Events are told for so long, then other tasks get their turn: one request may take milliseconds, and a client may send many."""
@@ -365,8 +141,8 @@ class Pump:
             self._native.remove_outbox(event.outbox)
 
     def _take_events(self) -> Iterator[PumpEvent]:
-        for kind, *values in self._native.take_events()[0]:
-            yield _EVENTS[kind](*values)
+        for told in self._native.take_events()[0]:
+            yield read_event(*told)
 
     def stop(self) -> None:
         """Let the pump's thread end. Outboxes and sources stay as they are."""
@@ -446,7 +222,8 @@ class Pump:
     def remove_outbox(self, outbox: int) -> OutboxStatistics | None:
         """Take an outbox and its subscriptions away, dropping what waits in it (counted as killed).
 
-        Returns its final statistics, or None for a handle that is gone already.
+        Returns its final statistics, or None for a handle that is gone already. ``queued_bytes`` and ``oldest_ms`` are those
+        of what was dropped.
         """
         self._on_outbox.pop(outbox, None)
         values = self._native.remove_outbox(outbox)
@@ -487,19 +264,24 @@ class Pump:
         """Accept nobody any more; the listener is the caller's again. Connections go on, but for those that have not asked yet."""
         self._native.stop_listening()
 
-    def welcome(self, outbox: int, answer: bytes, told: Callable[[PeerEvent], None]) -> bool:
-        """Let a client in with this HTTP answer; from then on the connection is an outbox like any other.
-
-        Call :meth:`hear_from` when its messages may come. Returns False if it has gone already.
-        """
-        if not self._native.answer(outbox, answer, True):
-            return False
+    def welcome(self, outbox: int, told: Callable[[PeerEvent], None]) -> None:
+        """Let the client in that asks: ``told`` learns what becomes of its connection. To be followed by :meth:`take_up`."""
         self._on_outbox[outbox] = told
-        return True
+
+    def take_up(self, outbox: int, words: bytes, topics: Iterable[Wanted] = (), *, priority: int = 0) -> bool:
+        """Send bytes of our own, then subscribe: as one step, so that many who come at once wait for the pump once each.
+
+        ``words`` are framed already. Those to a client that has just been welcomed begin with the HTTP answer; from then on the
+        connection is an outbox like any other, and what the client says is told, what it has said already included. ``priority`` is
+        as for :meth:`set_priority`.
+
+        Returns False if the outbox is gone already, or goes for want of memory: that is told as well.
+        """
+        return self._native.take_up(outbox, words, priority, [_native_topic(*topic) for topic in topics])
 
     def refuse(self, outbox: int, answer: bytes) -> None:
         """Send this HTTP answer and close. Nothing more is told of the connection."""
-        if not self._native.answer(outbox, answer, False):
+        if not self._native.refuse(outbox, answer):
             self._native.remove_outbox(outbox)
 
     def adopt(self, fd: int, peer: str) -> int | None:
@@ -509,10 +291,6 @@ class Pump:
         """
         handle = self._native.adopt(fd, peer.encode())
         return None if handle < 0 else handle
-
-    def hear_from(self, outbox: int) -> None:
-        """Tell of the client's messages from now on, those included that have come already."""
-        self._native.hear_from(outbox)
 
     def set_priority(self, outbox: int, priority: int) -> None:
         """Of an outbox among those that :meth:`guard` may give up; lower goes first, and 0 is what it has before."""
@@ -528,14 +306,7 @@ class Pump:
 
     def subscribe(self, outbox: int, asset: int, symbol: str | None = None, policy: Policy = PLAIN) -> bool:
         """Returns False when it was subscribed already in this way, or the outbox is gone. Another policy replaces the former."""
-        return self._native.subscribe(
-            outbox,
-            asset,
-            None if symbol is None else symbol.encode(),
-            _POLICIES.index(policy.policy),
-            policy.trades == "conflate",
-            0 if policy.max_rate is None else int(1e9 / policy.max_rate),
-        )
+        return self._native.subscribe(outbox, _native_topic(asset, symbol, policy))
 
     def unsubscribe(self, outbox: int, asset: int, symbol: str | None = None) -> bool:
         """Returns False when it was not subscribed."""
@@ -574,31 +345,11 @@ class Pump:
         return PumpStatistics(*self._native.statistics())
 
 
-def _outbox_closed(outbox: int, reason: str, errno: int, oldest_ms: int, queued_bytes: int, final: tuple[Any, ...]) -> OutboxClosed:
-    return OutboxClosed(outbox, reason, errno, oldest_ms, queued_bytes, OutboxStatistics(*final))
-
-
-def _requested(outbox: int, told: bytes) -> Requested:
-    peer, _, head = told.partition(b"\n")
-    return Requested(outbox, peer.decode(), head)
-
-
-def _peer_closed(outbox: int, code: int, reason: bytes) -> PeerClosed:
-    return PeerClosed(outbox, code, reason.decode())
-
-
-_EVENTS: dict[str, Callable[..., PumpEvent]] = {
-    "source_ended": SourceEnded,
-    "source_overflowed": SourceOverflowed,
-    "block_buffered": BlockBuffered,
-    "line_rejected": LineRejected,
-    "status": StatusLine,
-    "outbox_closed": _outbox_closed,
-    "requested": _requested,
-    "message": Message,
-    "peer_closed": _peer_closed,
-    "peer_fault": PeerFault,
-    "peer_silent": PeerSilent,
-    "half_full": HalfFull,
-    "memory_mark": MemoryMark,
-}
+def _native_topic(asset: int, symbol: str | None, policy: Policy) -> tuple[int, bytes | None, int, bool, int]:
+    return (
+        asset,
+        None if symbol is None else symbol.encode(),
+        _POLICIES.index(policy.policy),
+        policy.trades == "conflate",
+        0 if policy.max_rate is None else int(1e9 / policy.max_rate),
+    )

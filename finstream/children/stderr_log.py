@@ -15,8 +15,9 @@ import msgspec
 import trio
 
 from finstream.children.ports import Logger
+from finstream.token_bucket import TokenBucket
 
-__all__ = ["LineLog", "TokenBucket", "log_lines"]
+__all__ = ["LineLog", "log_lines"]
 
 _READ_BYTES_PER_S = 1 << 20
 _MAX_LINE_BYTES = 8192
@@ -29,31 +30,6 @@ _LEVELS = {
 }
 """Level words as programs write them, and the numbers of the Node loggers."""
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
-
-
-class TokenBucket:
-    """``rate`` events a second on average, up to ``burst`` at once."""
-
-    def __init__(self, rate: float, burst: float, clock: Callable[[], float]) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._clock = clock
-        self._tokens = burst
-        self._at = clock()
-
-    def is_empty(self) -> bool:
-        """Whether :meth:`take` would fail now."""
-        now = self._clock()
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
-        self._at = now
-        return self._tokens < 1
-
-    def take(self) -> bool:
-        """Take one token, if there is one."""
-        if self.is_empty():
-            return False
-        self._tokens -= 1
-        return True
 
 
 class LineLog:

@@ -13,8 +13,8 @@ from finstream.cli.commands import Command, LazyGroup, examples
 from finstream.cli.output import count, json_option, print_json, say
 from finstream.cli.plan_table import print_plan
 from finstream.services.config import find_default, load
-from finstream.services.config_checks import parse_address
 from finstream.services.config_plan import plan as plan_change
+from finstream.vocabulary.addresses import split_address
 from finstream.vocabulary.errors import ConfigError
 from finstream.vocabulary.settings import Settings
 
@@ -84,7 +84,7 @@ def plan(file: Path, against: Path | None, as_json: bool) -> None:
 
 def _warnings(settings: Settings) -> list[str]:
     """What an engine with our environment would refuse; the real one may be given another."""
-    if parse_address(settings.listen.admin, "listen.admin").is_loopback:
+    if split_address(settings.listen.admin).is_loopback:
         return []
     # Not at the top: it is slow to load, and hardly ever needed.
     from finstream.servers.admin import admin_token

@@ -18,6 +18,7 @@ import trio
 
 from finstream.cli.addresses import Addresses
 from finstream.services.config import load
+from finstream.vocabulary.addresses import split_address
 from finstream.vocabulary.errors import FinStreamError
 from finstream.vocabulary.settings import ListenSettings, Settings
 
@@ -124,12 +125,12 @@ def _at_home(settings: Settings, directory: Path) -> tuple[Settings, list[str]]:
 
 
 def _is_free(address: str) -> bool:
-    host, _, port = address.rpartition(":")
+    host, port = split_address(address)
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         # As the engine will: without this a port is taken for a minute after its last user.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host.strip("[]"), int(port)))
+            probe.bind((host, port))
         except OSError:
             return False
     return True

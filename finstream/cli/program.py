@@ -27,6 +27,7 @@ _COMMANDS = {
     "logs": ("finstream.cli.logs:logs", "Change how much the engine logs."),
     "reboot": ("finstream.cli.reboot:reboot", "Restart the whole engine."),
     "config": ("finstream.cli.config:config", "Check a configuration, or plan a change of it."),
+    "deadletter": ("finstream.cli.deadletter:deadletter", "Look at the lines that the engine has rejected."),
     "check": ("finstream.cli.check:check", "Try out an ingestor and report what to mend."),
     "bench": ("finstream.cli.bench:bench", "Measure the engine and its peers (in the source tree)."),
 }

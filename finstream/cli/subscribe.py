@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import get_args
 
 import click
 import trio
@@ -14,9 +14,8 @@ from finstream.cli.commands import Command, examples
 from finstream.cli.output import LineWriter, json_option, say, terminal
 from finstream.cli.signals import until_asked_to_stop
 from finstream.cli.subscription import Subscription
-from finstream.vocabulary.commands import MAX_RATE, MIN_RATE
 from finstream.vocabulary.errors import RequestError
-from finstream.vocabulary.policies import PLAIN, Policy
+from finstream.vocabulary.policies import MAX_RATE, MIN_RATE, PLAIN, Policy, Trades, WhenBehind
 from finstream.vocabulary.topics import parse_topic
 
 __all__ = ["subscribe"]
@@ -39,15 +38,15 @@ __all__ = ["subscribe"]
 @click.option("--no-reconnect", is_flag=True, help="End when the connection ends, instead of coming back.")
 @click.option(
     "--policy",
-    type=click.Choice(["kill", "skip", "conflate"]),
-    default="kill",
+    type=click.Choice(get_args(WhenBehind)),
+    default=PLAIN.policy,
     show_default=True,
     help="When this end reads too slowly: be let go, jump to now and be told the gap, or get only the newest quotes.",
 )
 @click.option(
     "--trades",
-    type=click.Choice(["keep", "conflate"]),
-    default="keep",
+    type=click.Choice(get_args(Trades)),
+    default=PLAIN.trades,
     show_default=True,
     help="Whether --policy conflate may merge trades too.",
 )
@@ -66,8 +65,8 @@ def subscribe(
     count: int | None,
     seconds: float | None,
     no_reconnect: bool,
-    policy: Literal["kill", "skip", "conflate"],
-    trades: Literal["keep", "conflate"],
+    policy: WhenBehind,
+    trades: Trades,
     max_rate: float | None,
     as_json: bool,
 ) -> int:

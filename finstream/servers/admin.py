@@ -9,8 +9,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from quart import Request
 
 from finstream.children.supervisor import Supervisor
-from finstream.servers.listeners import split_address
-from finstream.servers.origins import is_loopback
 from finstream.servers.public import health_routes, with_description
 from finstream.servers.routes import Call, Route
 from finstream.services.bus import Bus
@@ -18,6 +16,7 @@ from finstream.services.config_plan import Plan
 from finstream.services.config_watch import ConfigWatch
 from finstream.services.logs import Logs
 from finstream.services.memory_guard import MemoryGuard
+from finstream.vocabulary.addresses import split_address
 from finstream.vocabulary.commands import AssetCommandAccepted, LogLevelAnswer, LogLevelRequest, RebootAccepted
 from finstream.vocabulary.errors import ConfigError, RequestError
 from finstream.vocabulary.events import CommandReceived, LogLevelChanged
@@ -41,7 +40,7 @@ def admin_token(settings: Settings, environment: Mapping[str, str]) -> str | Non
     token = environment.get(name, "")
     if token:
         return token
-    if is_loopback(split_address(settings.listen.admin)[0]):
+    if split_address(settings.listen.admin).is_loopback:
         return None
     raise ConfigError(
         "listen.admin",

@@ -21,7 +21,6 @@ from finstream.servers.receipts import make_receipt
 from finstream.servers.surroundings import Surroundings
 from finstream.services.session import Session
 from finstream.vocabulary.commands import PROTOCOL, Goodbye, StreamMessage, Warn, Welcome
-from finstream.vocabulary.errors import RequestError
 from finstream.vocabulary.reasons import CLOSINGS
 
 __all__ = ["Connection"]
@@ -49,18 +48,19 @@ class Connection:
         self._detail = ""
         self._overflow: OutboxClosed | None = None
 
-    def open(self, peer: str) -> None:
-        """Say welcome, and take up the client's subscriptions."""
-        try:
-            self._around.sessions.connect(
-                self._client, self._outbox, peer, self.close, announce=self._welcome, tell_state=self._tell_state
-            )
-        except RequestError:  # just now it ceased to exist
-            self.close("unregistered")
-        self._around.pump.hear_from(self._outbox)
+    def open(self, answer: bytes, peer: str) -> None:
+        """Send the HTTP ``answer``, say welcome, and take up the client's subscriptions."""
+        self._around.sessions.connect(
+            self._client,
+            self._outbox,
+            peer,
+            self.close,
+            greeting=lambda session: answer + self._welcome(session),
+            state_of=self._state_of,
+        )
 
-    def _welcome(self, session: Session) -> None:
-        self._send(
+    def _welcome(self, session: Session) -> bytes:
+        return _framed(
             Welcome(
                 protocol=PROTOCOL,
                 epoch=self._around.epoch,
@@ -72,12 +72,12 @@ class Connection:
             )
         )
 
-    def _tell_state(self, asset: str) -> None:
-        if message := self._around.asset_message(asset):
-            self._around.pump.push(self._outbox, text_frame(message))
+    def _state_of(self, asset: str) -> bytes:
+        message = self._around.asset_message(asset)
+        return text_frame(message) if message else b""
 
     def _send(self, message: StreamMessage) -> None:
-        self._around.pump.push(self._outbox, text_frame(msgspec.json.encode(message)))
+        self._around.pump.push(self._outbox, _framed(message))
 
     # --- what the pump tells ---
 
@@ -154,7 +154,7 @@ class Connection:
             reconnect_in_ms=reconnect_in_ms,
             simulated=self._around.simulated,
         )
-        last_words = text_frame(msgspec.json.encode(goodbye)) + close_frame(closing.close_code, reason)
+        last_words = _framed(goodbye) + close_frame(closing.close_code, reason)
         if not self._around.pump.push(self._outbox, last_words, final=True):
             self._leave()
 
@@ -165,7 +165,6 @@ class Connection:
 
     def _leave(self) -> None:
         around = self._around
-        waiting = around.pump.outbox_statistics(self._outbox)
         final = around.pump.remove_outbox(self._outbox)
         if final is None:
             return  # that was all over before
@@ -173,10 +172,13 @@ class Connection:
             self._ended_by or "internal_error",
             detail=self._detail,
             at=around.wall_us(),
-            waiting=waiting,
             final=final,
             overflow=self._overflow,
             asset_name=around.pump.asset_name,
         )
         around.sessions.disconnect(self._client, self._outbox, receipt)
         self._gone(self)
+
+
+def _framed(message: StreamMessage) -> bytes:
+    return text_frame(msgspec.json.encode(message))

@@ -13,6 +13,7 @@ from finstream.pump import Pump
 from finstream.relay import Relay, ShakeFailed
 from finstream.servers.tls import Tls
 from finstream.services.logs import Logger
+from finstream.token_bucket import TokenBucket
 
 __all__ = ["EncryptedListener"]
 
@@ -30,8 +31,8 @@ class EncryptedListener:
         self._pump = pump
         self._logger = logger
         self._relay = Relay(tls.stream, most_connections=most_connections, handshake_s=handshake_s, leaving_s=leaving_s)
-        self._since = 0.0
-        self._logged = self._unlogged = 0
+        self._to_log = TokenBucket(_FAILURES_LOGGED_PER_S, _FAILURES_LOGGED_PER_S, trio.current_time)
+        self._unlogged = 0
         self.quiet, self._other_end = socket.socketpair()
         """What the pump is given for a listener: nobody ever connects to it."""
 
@@ -57,12 +58,8 @@ class EncryptedListener:
         return self._pump.adopt(fd, peer) is not None
 
     def _failed(self, failure: ShakeFailed) -> None:
-        now = trio.current_time()
-        if now - self._since >= 1:
-            self._since, self._logged = now, 0
-        if self._logged == _FAILURES_LOGGED_PER_S:
+        if not self._to_log.take():
             self._unlogged += 1
             return
-        self._logged += 1
         self._logger.debug("TLS handshake failed", peer=failure.peer, reason=failure.reason, unlogged=self._unlogged)
         self._unlogged = 0

@@ -12,7 +12,7 @@ import trio
 from quart import Request, Response, request
 from quart_trio import QuartTrio
 from quart_trio.wrappers import TrioResponse
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from finstream.servers import problems
 from finstream.servers.origins import Origins
@@ -68,6 +68,8 @@ def make_app(
 
     async def check_sender() -> Response | None:
         origins.check_host(request.headers.get("Host"), listener)
+        if request.scope["path"].startswith("//"):  # the router takes any number of slashes for one
+            raise NotFound
         origin = request.headers.get("Origin")
         if request.method == "OPTIONS" and origin is not None and origins.is_ours(origin):
             return _preflight_answer()

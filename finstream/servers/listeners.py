@@ -7,9 +7,10 @@ import errno
 import os
 import socket
 
+from finstream.vocabulary.addresses import split_address
 from finstream.vocabulary.errors import FinStreamError
 
-__all__ = ["BACKLOG", "ListenError", "address_of", "open_listener", "split_address", "url_of"]
+__all__ = ["BACKLOG", "ListenError", "address_of", "open_listener", "url_of"]
 
 BACKLOG = 4096
 """A thousand clients that come back at the same moment must not be turned away; the kernel caps it at
@@ -27,12 +28,6 @@ class ListenError(FinStreamError):
         self.problem = f"cannot listen on {address}: {why}"
         self.remedy = f"{first}; port 0 picks a free one"
         super().__init__(f"listen.{key}: {self.problem} ({self.remedy})")
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """``host:port`` or ``[host]:port``; the configuration has been checked."""
-    host, _, port = address.rpartition(":")
-    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def open_listener(key: str, address: str) -> socket.socket:

@@ -17,9 +17,10 @@ import ipaddress
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
+from finstream.vocabulary.addresses import canonical_host, is_loopback
 from finstream.vocabulary.errors import RequestError
 
-__all__ = ["Origins", "is_loopback"]
+__all__ = ["Origins"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -33,7 +34,7 @@ class Origins:
         self._names = {host for _, host, _ in self._configured}
         bound = list(bound)
         self._ports = {port for _, port in bound}
-        self._hosts = {_unified(host) for host, _ in bound}
+        self._hosts = {canonical_host(host) for host, _ in bound}
         self._wildcard = any(_is_wildcard(host) for host in self._hosts)
 
     def check_host(self, host: str | None, listener: str) -> None:
@@ -44,7 +45,7 @@ class Origins:
         """
         if not host or not is_loopback(listener):  # browsers always send one
             return
-        name = _unified(urlsplit(f"//{host}").hostname or "") if _parses(host) else ""
+        name = canonical_host(urlsplit(f"//{host}").hostname or "") if _parses(host) else ""
         if not is_loopback(name) and name not in self._names:
             raise RequestError(
                 "foreign-host",
@@ -80,19 +81,6 @@ class Origins:
         return self._wildcard and (is_loopback(host) or _is_address(host))
 
 
-def is_loopback(host: str) -> bool:
-    """Whether this host name or address is this machine's own, whatever a name server says."""
-    host = _unified(host)
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
-
-
 def _place(origin: str) -> tuple[str, str, int] | None:
     """Scheme, host, port; None for what is no web origin, like ``null``."""
     if not _parses(origin):
@@ -106,7 +94,7 @@ def _place(origin: str) -> tuple[str, str, int] | None:
         or parts.fragment
     ):
         return None
-    return parts.scheme, _unified(parts.hostname), parts.port or _DEFAULT_PORTS[parts.scheme]
+    return parts.scheme, canonical_host(parts.hostname), parts.port or _DEFAULT_PORTS[parts.scheme]
 
 
 def _parses(text: str) -> bool:
@@ -115,14 +103,6 @@ def _parses(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _unified(host: str) -> str:
-    host = host.lower().removesuffix(".").removeprefix("[").removesuffix("]")
-    try:
-        return str(ipaddress.ip_address(host))
-    except ValueError:
-        return host
 
 
 def _is_address(host: str) -> bool:

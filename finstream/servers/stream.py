@@ -154,12 +154,13 @@ class StreamServer:
             headers = [] if later is None else [f"Retry-After: {later}"]
             around.pump.refuse(request.outbox, raw_answer(problems.of_request_error(error), *headers))
             return
-        connection = Connection(request.outbox, client, around, self._forget)
-        if self._stopping.is_set() or not around.pump.welcome(request.outbox, accepting(handshake), connection.told):
+        if self._stopping.is_set():
             around.pump.refuse(request.outbox, b"")
             return
+        connection = Connection(request.outbox, client, around, self._forget)
+        around.pump.welcome(request.outbox, connection.told)
         self.connections.add(connection)
-        connection.open(request.peer)
+        connection.open(accepting(handshake), request.peer)
 
     def _forget(self, connection: Connection) -> None:
         self.connections.discard(connection)

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from finstream.services.config_ranges import check_ranges
 from finstream.services.config_types import suggestion
+from finstream.vocabulary.addresses import Address, parse_address
 from finstream.vocabulary.errors import ConfigError, RequestError
 from finstream.vocabulary.settings import AssetSettings, ListenSettings, Settings, SinkSettings, TlsSettings
 from finstream.vocabulary.topics import ASSET_NAME, parse_topic
 
-__all__ = ["Address", "check", "parse_address"]
+__all__ = ["check"]
 
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OURS_IN_ENVIRONMENT = "FINSTREAM_"
 _RESERVED_NAME = "best"
-
-
-class Address(NamedTuple):
-    host: str
-    """Without brackets."""
-    port: int
-
-    @property
-    def is_loopback(self) -> bool:
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
 
 
 def check(settings: Settings) -> None:
@@ -55,37 +41,6 @@ def check(settings: Settings) -> None:
             raise ConfigError(f"sinks.{name}", "an asset has this name already", "rename one of them")
         _check_child(f"sinks.{name}", sink)
         _check_topics(f"sinks.{name}.topics", sink, settings)
-
-
-def parse_address(text: str, where: str) -> Address:
-    """``host:port``; an IPv6 address stands in brackets.
-
-    Raises:
-      ConfigError: it is not that.
-    """
-    host, colon, port = text.rpartition(":")
-    remedy = "write host:port, like 127.0.0.1:8080 or [::1]:8080; port 0 picks a free one"
-    if not colon or not host:
-        raise ConfigError(where, f"{text!r} is not host:port", remedy)
-    if not (port.isascii() and port.isdigit()) or int(port) > 65_535:
-        raise ConfigError(where, f"{port!r} is not a port from 0 to 65535", remedy)
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-        if not _is_ipv6(host):
-            raise ConfigError(where, f"{host!r} is not an IPv6 address", remedy)
-    elif ":" in host:
-        raise ConfigError(where, f"{text!r}: an IPv6 address needs brackets", remedy)
-    elif not re.fullmatch(r"[A-Za-z0-9._-]+", host):
-        raise ConfigError(where, f"{host!r} is neither a host name nor an address", remedy)
-    return Address(host, int(port))
-
-
-def _is_ipv6(text: str) -> bool:
-    try:
-        ipaddress.IPv6Address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _check_listen(listen: ListenSettings) -> None:

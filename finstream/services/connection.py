@@ -14,17 +14,24 @@ __all__ = ["Connection"]
 class Connection:
     """An open connection of a client. The outbox is the pump's, what ``close`` closes is the server's.
 
-    ``tell_state(asset)`` pushes the asset's present state to the client, if there is such an asset.
+    ``state_of(asset)`` is the asset's present state, framed for the client; empty if there is no such asset.
     """
 
     def __init__(
-        self, outbox: int, peer: str, since_us: int, close: Callable[[str], None], tell_state: Callable[[str], None]
+        self,
+        outbox: int,
+        peer: str,
+        since_us: int,
+        close: Callable[[str], None],
+        state_of: Callable[[str], bytes],
+        priority: int,
     ) -> None:
         self.outbox = outbox
         self.peer = peer
         self.since_us = since_us
         self.close = close
-        self.tell_state = tell_state
+        self.state_of = state_of
+        self.priority = priority
         self.wanted: Counter[str] = Counter()
         """Assets, each with how many topics of it are subscribed."""
         self.dormant: dict[Topic, Policy] = {}

@@ -17,6 +17,8 @@ import msgspec
 
 __all__ = ["LineWriter", "WriterStatistics", "to_descriptor"]
 
+_GATHER_S = 0.01
+"""Between two writes: lines of a burst are written together."""
 _PAUSE_AFTER_ERROR_S = 0.2
 """So that a place that refuses costs a few system calls a second, not a core."""
 
@@ -58,6 +60,7 @@ class LineWriter:
         self._emitted = self._written = self._dropped = 0
         self._unreported = 0
         self._closing = False
+        self._gathering = False
         # A daemon: a reader that never comes back must not hold up the end of the process.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -74,7 +77,8 @@ class LineWriter:
             else:
                 self._lines.append(line)
                 self._queued_bytes += len(line)
-            self._changed.notify()
+            if not self._gathering:
+                self._changed.notify()
 
     def close(self, timeout_s: float) -> bool:
         """Write what waits, for at most ``timeout_s``; lines that come later are dropped. Blocks.
@@ -97,12 +101,21 @@ class LineWriter:
             unreported += self._write_lines()
             unreported += self._dropped_right_after()
             if not unreported or self._report is None or self._place(self._report(unreported)):
+                self._gather()
                 continue
             with self._changed:
                 if self._closing:
                     return
                 self._unreported += unreported
             time.sleep(_PAUSE_AFTER_ERROR_S)
+
+    def _gather(self) -> None:
+        # Of a burst of lines, each would otherwise wake this thread, and cost its writer a change of threads.
+        with self._changed:
+            if not self._closing:
+                self._gathering = True
+                self._changed.wait(_GATHER_S)
+                self._gathering = False
 
     def _take(self) -> int | None:
         """Take all lines in hand, waiting for some. Returns how many were dropped after them, or None at the end."""

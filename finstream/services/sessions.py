@@ -80,7 +80,7 @@ class Sessions:
         self._subscriptions = Subscriptions(pump, demand)
         self._pump = pump
         self._bus = bus
-        self._logger = logger
+        self._logger = logger.bind()  # for good: a logger that follows the configuration of logging costs twice as much a line
         self._most_topics = limits.topics_per_client
         self._known_assets = known_assets
         self._classes = classes or ClientClasses({})
@@ -129,33 +129,33 @@ class Sessions:
         peer: str,
         close: Callable[[str], None],
         *,
-        announce: Callable[[Session], None] = lambda _session: None,
-        tell_state: Callable[[str], None] = lambda _asset: None,
+        greeting: Callable[[Session], bytes] = lambda _session: b"",
+        state_of: Callable[[str], bytes] = lambda _asset: b"",
     ) -> Session:
-        """A connection of the client is open, and its outbox known to the pump; its topics are subscribed from here on.
+        """A connection of the client is open, and its outbox known to the pump, which takes it up: with ``greeting(session)``, then
+        the client's topics.
 
         ``close(reason)`` is called at most once, if the connection is to end: ``replaced`` or ``unregistered``. It must
         not block; the connection's owner then calls :meth:`disconnect` as after any other end.
 
-        ``tell_state(asset)`` is called for each asset that the connection comes to want, now and later, before the asset's
-        first message; it is to push the asset's present state.
+        ``state_of(asset)`` is sent for each asset that the connection comes to want, now and later, before the asset's first
+        message: its present state. Both are bytes, framed.
         """
         session = self.get(uuid)
-        connection = Connection(outbox, peer, self._clock(), close, tell_state)
+        priority = self._classes.priority(session.client_class)
+        connection = Connection(outbox, peer, self._clock(), close, state_of, priority)
         older = _detach(session)
         if older is not None:
             older.close("replaced")
-        announce(session)
-        self._pump.set_priority(outbox, self._classes.priority(session.client_class))
         session.connection = connection
         session.expires_at = None
-        self._subscriptions.add(connection, {topic: session.policy(topic) for topic in session.topics})
+        topics = {topic: session.policy(topic) for topic in session.topics}
+        self._subscriptions.add(connection, topics, greeting=greeting(session))
         if older is not None:
             self._subscriptions.end(older)  # after the new one's wants, so that no count falls to nothing in between
         self._registry.keep(session)
-        topics = len(session.topics)
-        self._logger.info("client connected", client=uuid, peer=peer, topics=topics, replaces=older is not None)
-        self._bus.publish(ClientConnected(client=uuid, peer=peer, resumed_topics=topics))
+        self._logger.info("client connected", client=uuid, peer=peer, topics=len(topics), replaces=older is not None)
+        self._bus.publish(ClientConnected(client=uuid, peer=peer, resumed_topics=len(topics)))
         return session
 
     def disconnect(self, uuid: str, outbox: int, receipt: Receipt) -> None:
@@ -173,7 +173,8 @@ class Sessions:
         """The classes' priorities have changed: tell the pump of every connection's."""
         for session in self._registry:
             if session.connection is not None:
-                self._pump.set_priority(session.connection.outbox, self._classes.priority(session.client_class))
+                session.connection.priority = self._classes.priority(session.client_class)
+                self._pump.set_priority(session.connection.outbox, session.connection.priority)
 
     def _note_end(self, session: Session, outbox: int, receipt: Receipt) -> None:
         session.last_receipt = receipt

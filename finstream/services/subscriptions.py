@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from finstream.pump import Pump
+from finstream.pump import Pump, Wanted
 from finstream.services.connection import Connection
 from finstream.services.ports import Demand
 from finstream.services.session import Session
@@ -30,10 +30,10 @@ class Subscriptions:
         for topic in changed:
             session.take(topic, policy)
         if connection := session.connection:
-            for topic in changed:
-                if topic not in added:
-                    self._subscribe(connection, topic, policy)
-            self.add(connection, added)
+            if served_otherwise := {topic: policy for topic in changed if topic not in added}:
+                self._take_up(connection, served_otherwise, b"")
+            if added:
+                self.add(connection, added)
         return bool(changed)
 
     def drop(self, session: Session, topics: Iterable[Topic]) -> None:
@@ -43,15 +43,13 @@ class Subscriptions:
             if connection := session.connection:
                 self._remove(connection, topic)
 
-    def add(self, connection: Connection, topics: Mapping[Topic, Policy]) -> None:
-        """A connection has come to want these."""
-        for topic, policy in topics.items():
-            if topic.asset not in connection.wanted:
-                connection.tell_state(topic.asset)
-            self._subscribe(connection, topic, policy)
-            connection.wanted[topic.asset] += 1
-            if connection.wanted[topic.asset] == 1:
-                self._demand.want(topic.asset)
+    def add(self, connection: Connection, topics: Mapping[Topic, Policy], *, greeting: bytes = b"") -> None:
+        """A connection has come to want these. ``greeting`` is sent first."""
+        newly_wanted = [asset for asset in dict.fromkeys(topic.asset for topic in topics) if asset not in connection.wanted]
+        connection.wanted.update(topic.asset for topic in topics)
+        self._take_up(connection, topics, greeting + b"".join(map(connection.state_of, newly_wanted)))
+        for asset in newly_wanted:
+            self._demand.want(asset)
 
     def end(self, connection: Connection) -> None:
         """The connection wants nothing any more. Its outbox, with its subscriptions, is its owner's to remove."""
@@ -61,12 +59,12 @@ class Subscriptions:
 
     def wake(self, connection: Connection) -> None:
         """Subscribe what was dormant and is known to the pump by now."""
-        for asset in dict.fromkeys(topic.asset for topic in connection.dormant):
-            if self._pump.asset_handle(asset) is not None:
-                connection.tell_state(asset)
-        dormant, connection.dormant = connection.dormant, {}
-        for topic, policy in dormant.items():
-            self._subscribe(connection, topic, policy)
+        known = {topic: policy for topic, policy in connection.dormant.items() if self._pump.asset_handle(topic.asset) is not None}
+        if known:
+            for topic in known:
+                del connection.dormant[topic]
+            assets = dict.fromkeys(topic.asset for topic in known)
+            self._take_up(connection, known, b"".join(map(connection.state_of, assets)))
 
     def _remove(self, connection: Connection, topic: Topic) -> None:
         connection.dormant.pop(topic, None)
@@ -77,8 +75,11 @@ class Subscriptions:
             del connection.wanted[topic.asset]
             self._demand.unwant(topic.asset)
 
-    def _subscribe(self, connection: Connection, topic: Topic, policy: Policy) -> None:
-        if (asset := self._pump.asset_handle(topic.asset)) is None:
-            connection.dormant[topic] = policy
-        else:
-            self._pump.subscribe(connection.outbox, asset, topic.symbol, policy)
+    def _take_up(self, connection: Connection, topics: Mapping[Topic, Policy], words: bytes) -> None:
+        known: list[Wanted] = []
+        for topic, policy in topics.items():
+            if (asset := self._pump.asset_handle(topic.asset)) is None:
+                connection.dormant[topic] = policy
+            else:
+                known.append((asset, topic.symbol, policy))
+        self._pump.take_up(connection.outbox, words, known, priority=connection.priority)

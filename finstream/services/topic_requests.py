@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from finstream.vocabulary.commands import Choices
+from finstream.vocabulary.commands import SubscriptionRequest
 from finstream.vocabulary.errors import RequestError
 from finstream.vocabulary.policies import Policy
 from finstream.vocabulary.topics import Topic, parse_topic
@@ -25,15 +25,15 @@ def read_topics(texts: Iterable[str], field: str) -> dict[Topic, str]:
     return topics
 
 
-def read_policy(choices: Choices) -> Policy:
+def read_policy(request: SubscriptionRequest) -> Policy:
     """
     Raises:
       RequestError: ``invalid-field``, for choices that do not go together.
     """
-    if choices.trades != "keep" and choices.policy != "conflate":
-        detail = f'trades cannot be merged under the policy {choices.policy}: add "policy":"conflate", or leave trades out'
+    if request.trades != "keep" and request.policy != "conflate":
+        detail = f'trades cannot be merged under the policy {request.policy}: add "policy":"conflate", or leave trades out'
         raise RequestError("invalid-field", detail, field="$.trades")
-    return Policy(policy=choices.policy, trades=choices.trades, max_rate=choices.max_rate)
+    return Policy(policy=request.policy, trades=request.trades, max_rate=request.max_rate)
 
 
 def require_known(topics: dict[Topic, str], assets: Collection[str]) -> None:

@@ -6,18 +6,18 @@ not know are refused, so that an option which only a later engine understands is
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
 
-from finstream.vocabulary.policies import Policy
+from finstream.vocabulary.policies import Policy, Rate, Trades, WhenBehind
 from finstream.vocabulary.settings import STANDARD_CLASS, LogLevel
 
 __all__ = [
-    "MAX_ID_BYTES", "MAX_RATE", "MAX_REQUEST_BYTES", "MIN_RATE", "PROTOCOL", "AssetCommandAccepted", "Choices", "Goodbye", "Health",
-    "LogLevelAnswer", "LogLevelRequest", "Ping", "Pong", "RebootAccepted", "Registered", "Registration", "RequestId", "StreamError",
-    "StreamMessage", "StreamRequest", "Subscribe", "Subscribed", "SubscriptionRequest", "TopicList", "Topics", "Unsubscribe",
-    "Unsubscribed", "Warn", "Welcome",
+    "MAX_ID_BYTES", "MAX_REQUEST_BYTES", "PROTOCOL", "AssetCommandAccepted", "Goodbye", "Health", "LogLevelAnswer",
+    "LogLevelRequest", "Ping", "Pong", "RebootAccepted", "Registered", "Registration", "RequestId", "StreamError", "StreamMessage",
+    "StreamRequest", "Subscribe", "Subscribed", "SubscriptionRequest", "TopicList", "Topics", "Unsubscribe", "Unsubscribed",
+    "Warn", "Welcome",
 ]  # fmt: skip
 
 PROTOCOL = 1
@@ -29,8 +29,6 @@ RequestId = int | str | None
 """Chosen by the client and given back in the answer; null counts as none."""
 MAX_ID_BYTES = 128
 """The longest one, as it stands in the request."""
-MIN_RATE, MAX_RATE = 0.01, 1000.0
-"""What ``max_rate`` may be, in messages a second."""
 
 
 class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,16 +37,6 @@ class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Answer(msgspec.Struct, frozen=True):
     pass
-
-
-class Choices(_Request, frozen=True, kw_only=True):
-    """How the subscriptions of a request are served; :class:`finstream.vocabulary.policies.Policy` says what each means."""
-
-    policy: Literal["kill", "skip", "conflate"] = "kill"
-    trades: Literal["keep", "conflate"] = "keep"
-    """Anything but ``keep`` only with ``"policy":"conflate"``."""
-    max_rate: Annotated[float, msgspec.Meta(ge=MIN_RATE, le=MAX_RATE)] | None = None
-    """Messages a second and symbol; null: all."""
 
 
 # --- REST ---
@@ -71,7 +59,7 @@ class TopicList(_Request, frozen=True):
     """``asset`` or ``asset:SYMBOL``. All of them are taken, or none when one is wrong."""
 
 
-class SubscriptionRequest(Choices, frozen=True, kw_only=True):
+class SubscriptionRequest(Policy, frozen=True, kw_only=True):
     """The choices hold for all of the topics, also for those that are subscribed already."""
 
     topics: list[str]
@@ -164,9 +152,9 @@ class Welcome(_Message, frozen=True, tag="welcome", kw_only=True):
 class Subscribed(_Reply, frozen=True, tag="subscribed", kw_only=True):
     topics: list[str]
     """Of the request. Their messages follow, never come before."""
-    policy: Literal["kill", "skip", "conflate"] = "kill"
-    trades: Literal["keep", "conflate"] = "keep"
-    max_rate: float | None = None
+    policy: WhenBehind = "kill"
+    trades: Trades = "keep"
+    max_rate: Rate | None = None
 
 
 class Unsubscribed(_Reply, frozen=True, tag="unsubscribed", kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -18,6 +19,13 @@ def load(tmp_path: Path, text: str) -> dict[str, System]:
     file = tmp_path / "external.toml"
     file.write_text(text)
     return load_external(file)
+
+
+def load_parser(tmp_path: Path, command: list[str], more: str = "") -> ParsingSystem:
+    text = f'[[system]]\nname = "parser"\nwork = "typed"\n[system.parse]\ncommand = {json.dumps(command)}\n{more}'
+    parser = load(tmp_path, text)["parser"]
+    assert isinstance(parser, ParsingSystem)
+    return parser
 
 
 def test_kinds_follow_from_what_is_there(tmp_path: Path) -> None:
@@ -42,26 +50,12 @@ def test_kinds_follow_from_what_is_there(tmp_path: Path) -> None:
 
 
 def test_a_parser_tells_its_own_time(tmp_path: Path) -> None:
-    systems = load(
-        tmp_path,
-        f"""
-        [[system]]
-        name = "parser"
-        work = "typed"
-        [system.parse]
-        command = ["{sys.executable}", "-c", '''{PARSER}''', "{{lines}}", "{{repeat}}"]
-        member = "each"
-        """,
-    )
-    parser = systems["parser"]
-    assert isinstance(parser, ParsingSystem)
+    parser = load_parser(tmp_path, [sys.executable, "-c", PARSER, "{lines}", "{repeat}"], 'member = "each"')
     assert parser.parse(b"a\nb\n", 3) == (6 * 6, 6)
 
 
 def test_a_parser_that_fails_is_told(tmp_path: Path) -> None:
-    text = '[[system]]\nname = "p"\nwork = "typed"\nparse = {command = ["/bin/sh", "-c", "echo no >&2; exit 3"]}'
-    parser = load(tmp_path, text)["p"]
-    assert isinstance(parser, ParsingSystem)
+    parser = load_parser(tmp_path, ["/bin/sh", "-c", "echo no >&2; exit 3"])
     with pytest.raises(TrialFailed, match="code 3: no"):
         parser.parse(b"a\n", 1)
 

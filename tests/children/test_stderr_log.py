@@ -11,7 +11,7 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finstream.children.stderr_log import LineLog, TokenBucket, log_lines
+from finstream.children.stderr_log import LineLog, log_lines
 
 
 def texts(log: Any) -> list[str]:
@@ -123,16 +123,6 @@ def test_it_does_not_matter_where_reads_are_cut(data: list[bytes], cuts: int) ->
         many.feed(stream[start : start + cuts * 997])
     many.end()
     assert [text[:8000] for text in whole.texts] == [text[:8000] for text in pieces.texts]
-
-
-def test_a_bucket_refills_but_not_beyond_its_burst() -> None:
-    clock = Clock()
-    bucket = TokenBucket(2.0, 4.0, clock)
-    assert [bucket.take() for _ in range(5)] == [True, True, True, True, False]
-    clock.now = 0.5
-    assert [bucket.take() for _ in range(2)] == [True, False]
-    clock.now = 1000.0
-    assert [bucket.take() for _ in range(5)] == [True, True, True, True, False]
 
 
 async def test_reads_a_pipe_to_its_end(log: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,23 @@ def messages(client: ClientConnection, quiet_s: float = 1.5) -> Iterator[dict[st
             yield message
 
 
+@contextmanager
+def reader(engine: Any, tools: Any, asset: dict[str, Any]) -> Iterator[tuple[ClientConnection, str]]:
+    """A client of an engine with this asset, which nobody has subscribed to yet; slow, for its library buffers little."""
+    engine.config["assets"]["burst"] = asset
+    engine.start()
+    uuid = engine.register()
+    with engine.connect(uuid, max_queue=4) as client:
+        tools.hear(client, "welcome")
+        yield client, uuid
+
+
+def when_published(engine: Any, tools: Any, uuid: str, count: int) -> dict[str, int]:
+    """The client's account once so many messages have come from the asset."""
+    tools.until(lambda: account(engine, uuid)["published"] == count)
+    return account(engine, uuid)
+
+
 @pytest.fixture
 def slow(engine: Any) -> Any:
     """The engine with small outboxes."""
@@ -77,14 +95,9 @@ def slow(engine: Any) -> Any:
 
 def test_skip_jumps_to_now_and_tells_each_gap(slow: Any, tools: Any) -> None:
     count = 40_000
-    slow.config["assets"]["burst"] = burst(slow, count)
-    slow.start()
-    uuid = slow.register()
-    with slow.connect(uuid, max_queue=4) as client:
-        tools.hear(client, "welcome")
+    with reader(slow, tools, burst(slow, count)) as (client, uuid):
         subscribe(slow, uuid, policy="skip")
-        tools.until(lambda: account(slow, uuid)["published"] == count)
-        assert account(slow, uuid)["skipped"] > 0
+        assert when_published(slow, tools, uuid, count)["skipped"] > 0
         expected, skipped, gaps, ticks = 1, 0, 0, 0
         for message in messages(client):
             if message["type"] == "tick":
@@ -108,14 +121,10 @@ def test_skip_jumps_to_now_and_tells_each_gap(slow: Any, tools: Any) -> None:
 
 def test_skip_of_one_symbol_names_it(slow: Any, tools: Any) -> None:
     count = 60_000
-    slow.config["assets"]["burst"] = burst(slow, count, symbols=2)
-    slow.start()
-    uuid = slow.register()
-    with slow.connect(uuid, max_queue=4) as client:
-        tools.hear(client, "welcome")
+    with reader(slow, tools, burst(slow, count, symbols=2)) as (client, uuid):
         client.send(json.dumps({"op": "subscribe", "topics": ["burst:S1"], "policy": "skip"}))
         assert tools.hear(client, "subscribed")["policy"] == "skip"
-        tools.until(lambda: account(slow, uuid)["published"] == count // 2)
+        when_published(slow, tools, uuid, count // 2)
         gaps = [message for message in messages(client) if message["type"] == "gap"]
         assert {(gap["topic"], gap["asset"], gap["symbol"]) for gap in gaps} == {("burst:S1", "burst", "S1")}
         assert sum(gap["count"] for gap in gaps) == account(slow, uuid)["skipped"] > 0
@@ -123,14 +132,9 @@ def test_skip_of_one_symbol_names_it(slow: Any, tools: Any) -> None:
 
 def test_conflate_keeps_the_newest_quote_of_each_symbol_and_every_trade(slow: Any, tools: Any) -> None:
     count, symbols, trade_every = 40_000, 3, 1000
-    slow.config["assets"]["burst"] = burst(slow, count, symbols=symbols, trade_every=trade_every)
-    slow.start()
-    uuid = slow.register()
-    with slow.connect(uuid, max_queue=4) as client:
-        tools.hear(client, "welcome")
+    with reader(slow, tools, burst(slow, count, symbols=symbols, trade_every=trade_every)) as (client, uuid):
         subscribe(slow, uuid, policy="conflate")
-        tools.until(lambda: account(slow, uuid)["published"] == count)
-        assert account(slow, uuid)["conflated"] > 0
+        assert when_published(slow, tools, uuid, count)["conflated"] > 0
         seq, stands_for, trades, newest = 0, 0, [], {}
         for message in messages(client):
             assert message["type"] in {"tick", "warning"}
@@ -151,13 +155,9 @@ def test_conflate_keeps_the_newest_quote_of_each_symbol_and_every_trade(slow: An
 
 def test_trades_are_merged_where_that_was_chosen(slow: Any, tools: Any) -> None:
     count = 40_000
-    slow.config["assets"]["burst"] = burst(slow, count, trade_every=1)
-    slow.start()
-    uuid = slow.register()
-    with slow.connect(uuid, max_queue=4) as client:
-        tools.hear(client, "welcome")
+    with reader(slow, tools, burst(slow, count, trade_every=1)) as (client, uuid):
         subscribe(slow, uuid, policy="conflate", trades="conflate")
-        tools.until(lambda: account(slow, uuid)["published"] == count)
+        when_published(slow, tools, uuid, count)
         ticks = [message for message in messages(client) if message["type"] == "tick"]
         assert sum(1 + tick.get("conflated", 0) for tick in ticks) == count
         assert ticks[-1]["trade_id"] == str(count - 1)
@@ -166,11 +166,7 @@ def test_trades_are_merged_where_that_was_chosen(slow: Any, tools: Any) -> None:
 
 def test_a_greatest_rate_bounds_each_symbol_and_keeps_the_last(engine: Any, tools: Any) -> None:
     count, symbols, rate = 600, 2, 5.0
-    engine.config["assets"]["burst"] = burst(engine, count, symbols=symbols, rate=300)
-    engine.start()
-    uuid = engine.register()
-    with engine.connect(uuid) as client:
-        tools.hear(client, "welcome")
+    with reader(engine, tools, burst(engine, count, symbols=symbols, rate=300)) as (client, uuid):
         subscribe(engine, uuid, max_rate=rate)
         ticks = []
         first = last = 0.0
@@ -190,15 +186,10 @@ def test_a_greatest_rate_bounds_each_symbol_and_keeps_the_last(engine: Any, tool
 
 def test_another_policy_takes_over_while_connected(slow: Any, tools: Any) -> None:
     count = 40_000
-    slow.config["assets"]["burst"] = burst(slow, count)
-    slow.start()
-    uuid = slow.register()
-    with slow.connect(uuid, max_queue=4) as client:
-        tools.hear(client, "welcome")
+    with reader(slow, tools, burst(slow, count)) as (_, uuid):
         subscribe(slow, uuid, policy="conflate")
         subscribe(slow, uuid, policy="skip")
-        tools.until(lambda: account(slow, uuid)["published"] == count)
-        final = account(slow, uuid)
+        final = when_published(slow, tools, uuid, count)
         assert final["skipped"] > 0
         assert final["conflated"] == 0
 
@@ -206,11 +197,7 @@ def test_another_policy_takes_over_while_connected(slow: Any, tools: Any) -> Non
 def test_a_reader_at_half_of_its_bound_is_warned(engine: Any, tools: Any) -> None:
     count = 20_000
     engine.config["limits"] = {"outbox_bytes": 256 << 20, "outbox_age_ms": 8000}
-    engine.config["assets"]["burst"] = burst(engine, count)
-    engine.start()
-    uuid = engine.register()
-    with engine.connect(uuid, max_queue=4) as client:
-        tools.hear(client, "welcome")
+    with reader(engine, tools, burst(engine, count)) as (client, uuid):
         subscribe(engine, uuid)
         tools.until(lambda: account(engine, uuid)["oldest_ms"] > 4500)
         heard = list(messages(client))

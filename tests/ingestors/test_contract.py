@@ -11,7 +11,7 @@ import pytest
 from finstream_ingestors.sim.garbage import GARBAGE, garbage_line
 
 from finstream import _fastpath
-from finstream.pump import NEW_YORK_OFFSETS
+from finstream.new_york_offsets import NEW_YORK_OFFSETS
 
 REASONS = {
     "half a line": "not_json",

@@ -15,7 +15,7 @@ import finstream_ingestors
 import pytest
 
 from finstream import _fastpath
-from finstream.pump import NEW_YORK_OFFSETS
+from finstream.new_york_offsets import NEW_YORK_OFFSETS
 
 DOCS = Path(__file__).parents[2] / "docs"
 FILE = re.compile(r"<!-- file (\S+) -->\n```\w+\n(.*?)```", re.DOTALL)

@@ -80,8 +80,8 @@ class Server:
     def asked(self, request: Requested) -> None:
         events = self.told[request.peer] = []
         assert request.head == HEAD
-        assert self.pump.welcome(request.outbox, b"hello", events.append)
-        self.pump.hear_from(request.outbox)
+        self.pump.welcome(request.outbox, events.append)
+        assert self.pump.take_up(request.outbox, b"hello")
 
 
 @asynccontextmanager

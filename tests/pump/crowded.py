@@ -27,8 +27,8 @@ async def main(listener: int, room: int) -> None:
                 pump.remove_outbox(event.outbox)
                 print("left", flush=True)
 
-        assert pump.welcome(request.outbox, b"hello", told)
-        pump.hear_from(request.outbox)
+        pump.welcome(request.outbox, told)
+        assert pump.take_up(request.outbox, b"hello")
         print("asked", flush=True)
 
     stdin = trio.lowlevel.FdStream(os.dup(0))

@@ -9,7 +9,7 @@ from typing import Protocol
 import twin
 
 from finstream import _fastpath
-from finstream.pump import NEW_YORK_OFFSETS
+from finstream.new_york_offsets import NEW_YORK_OFFSETS
 
 __all__ = ["Parser", "by_twin", "native"]
 

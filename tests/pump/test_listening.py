@@ -38,8 +38,8 @@ class Door:
                 self.left += 1
                 self.pump.remove_outbox(outbox)
 
-        assert self.pump.welcome(outbox, b"hello", told)
-        self.pump.hear_from(outbox)
+        self.pump.welcome(outbox, told)
+        assert self.pump.take_up(outbox, b"hello")
         self.inside.add(outbox)
         self.welcomed += 1
         self.most_inside = max(self.most_inside, self.pump.statistics().outboxes)

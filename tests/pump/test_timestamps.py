@@ -13,7 +13,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 from parsers import Parser
 
-from finstream.pump import NEW_YORK_OFFSETS
+from finstream.new_york_offsets import NEW_YORK_OFFSETS
 
 SECOND_NS = 1_000_000_000
 END_S = 7_258_118_400

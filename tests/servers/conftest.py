@@ -1,7 +1,9 @@
-"""A stream server with everything real around it but the ingestors: pump, sessions, bus, store."""
+"""A stream server with everything real around it but the ingestors: pump, sessions, bus, store. The clients beside this file are a
+plain module."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -22,6 +24,8 @@ from finstream.services.bus import Bus
 from finstream.services.sessions import Sessions
 from finstream.services.store import Store
 from finstream.vocabulary.settings import Limits
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 class Stream:

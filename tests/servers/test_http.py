@@ -143,6 +143,7 @@ async def test_answers() -> None:
         ({"json": {"topic": []}}, "invalid-field", "$.topic"),
         ({"json": {}}, "invalid-field", "$.topics"),
         ({"json": []}, "invalid-field", "$"),
+        ({"content": b'{"topics":[],"topics":[]}', "headers": {"Content-Type": "application/json"}}, "invalid-field", "$.topics"),
         ({}, "malformed-body", None),
         ({"content": b"{", "headers": {"Content-Type": "application/json"}}, "malformed-body", None),
         ({"content": b'{"topics":["\xff"]}', "headers": {"Content-Type": "application/json"}}, "malformed-body", None),
@@ -165,8 +166,12 @@ async def test_a_route_without_a_body_takes_none() -> None:
 
 async def test_unknown_paths_methods_and_parameters() -> None:
     async with serving() as server:
-        for path in ("/", "/echo", "/echo/", "/command/", "/%ff", "/echo/a/b", "/..%2f"):
+        unknown = ("/", "/echo", "/echo/", "/command/", "/%ff", "/echo/a/b", "/..%2f")
+        for path in (*unknown, "//query", "///query", "/%2Fquery", "/%2f%2fquery"):
             assert (await server.problem("GET", path))["type"] == type_uri("not-found"), path
+        for method in ("GET", "POST", "OPTIONS"):
+            answer = await server.ask(method, "//command", headers={"Origin": server.url})
+            assert problem_of(answer)["type"] == type_uri("not-found")
         for method in ("GET", "PUT", "PATCH", "OPTIONS", "TRACE", "BREW"):
             answer = await server.ask(method, "/command")
             assert problem_of(answer)["type"] == type_uri("method-not-allowed")

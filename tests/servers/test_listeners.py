@@ -5,14 +5,8 @@ import socket
 import pytest
 
 from finstream.servers.front import Listeners
-from finstream.servers.listeners import ListenError, address_of, open_listener, split_address, url_of
+from finstream.servers.listeners import ListenError, address_of, open_listener, url_of
 from finstream.vocabulary.settings import ListenSettings
-
-
-def test_addresses() -> None:
-    assert split_address("127.0.0.1:8080") == ("127.0.0.1", 8080)
-    assert split_address("[::1]:8080") == ("::1", 8080)
-    assert split_address("localhost:0") == ("localhost", 0)
 
 
 def test_a_free_port_is_picked() -> None:

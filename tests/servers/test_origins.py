@@ -2,26 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from finstream.servers.origins import Origins, is_loopback
+from finstream.servers.origins import Origins
 from finstream.vocabulary.errors import RequestError
 
 LOOPBACK = [("127.0.0.1", 8080), ("127.0.0.1", 8081), ("127.0.0.1", 8090)]
 EVERYWHERE = [("0.0.0.0", 8080), ("127.0.0.1", 8090)]
 PROXY = "https://ticks.example.com"
-
-
-@pytest.mark.parametrize(
-    "host", ["localhost", "LOCALHOST.", "a.localhost", "127.0.0.1", "127.8.9.1", "::1", "[::1]", "::ffff:127.0.0.1"]
-)
-def test_loopback(host: str) -> None:
-    assert is_loopback(host)
-
-
-@pytest.mark.parametrize(
-    "host", ["", "example.com", "localhost.example.com", "0.0.0.0", "10.0.0.1", "::", "127.0.0.1.x.com"]
-)
-def test_not_loopback(host: str) -> None:
-    assert not is_loopback(host)
 
 
 @pytest.mark.parametrize(

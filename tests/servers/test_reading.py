@@ -54,6 +54,31 @@ def test_the_member_is_named(data: str, problem: str, field: str) -> None:
     assert refusal(data) == (problem, field)
 
 
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ('{"op":"subscribe","topics":["a"],"topics":["b"]}', "topics"),
+        ('{"op":"subscribe","topics":["a"],"policy":"skip","policy":"skip"}', "policy"),
+        ('{"op":"subscribe","topics":["a"],"max_rate":1,"max_rate":2.5}', "max_rate"),
+        ('{"op":"subscribe","topics":["a"],"\\u0074opics":["b"]}', "topics"),
+        ('{"id":1,"op":"ping","id":2}', "id"),
+        ('{"id":null,"op":"ping","id":null}', "id"),
+        ('{"op":"ping","op":"ping"}', "op"),
+        ('{"op":"ping","op":"subscribe","topics":["a"]}', "op"),
+        (b'{"op":"subscribe","topics":["\xce\xa9"],"topics":["a"]}', "topics"),
+    ],
+)
+def test_a_member_that_stands_twice_is_refused(data: str | bytes, name: str) -> None:
+    with pytest.raises(RequestError, match=f"^the member '{name}' is given more than once$") as raised:
+        read_json(data, requests)
+    assert (raised.value.problem, raised.value.field) == ("invalid-field", f"$.{name}")
+
+
+def test_only_members_count() -> None:
+    data = '{"op":"subscribe","topics":["{\\"op\\":1,\\"op\\":2}","op","op"],"id":' + "1" * 18 + "}"
+    assert isinstance(read_json(data, requests), Subscribe)
+
+
 def test_what_may_be_written_instead_is_said() -> None:
     with pytest.raises(RequestError, match=r"write kill or skip or conflate$"):
         read_json('{"op":"subscribe","topics":["a"],"policy":"some"}', requests)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import trio
+from stream_clients import masked, open_raw, upgrade
 
 STORM = 2000
 MOST_BYTES_A_CLIENT = 64 * 1024
@@ -19,11 +20,7 @@ MOST_BYTES_A_CLIENT = 64 * 1024
 
 
 def handshake(uuid: str) -> bytes:
-    lines = [
-        f"GET /v1/stream?client={uuid} HTTP/1.1", "Host: localhost", "Upgrade: websocket", "Connection: Upgrade",
-        "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "", "",
-    ]  # fmt: skip
-    return "\r\n".join(lines).encode()
+    return upgrade(f"/v1/stream?client={uuid}")
 
 
 def resident_bytes() -> int:
@@ -83,6 +80,31 @@ async def come_in(client: trio.socket.SocketType, uuid: str) -> None:
     await trio.lowlevel.wait_writable(client)
     await client.send(handshake(uuid))
     await welcomed(client)
+
+
+@pytest.mark.slow
+async def test_a_thousand_come_at_once(open_stream: Any, until: Any) -> None:
+    count = 1000
+    async with open_stream() as stream:
+        subscribe = masked(0x1, b'{"op":"subscribe","topics":["alpha"],"id":1}')
+
+        async def come(uuid: str) -> None:
+            async with await open_raw(stream, uuid, within_s=30) as raw:
+                await raw.send_all(subscribe)
+                seen = b""
+                while b'"subscribed"' not in seen:
+                    seen += await raw.receive_some()
+                await gone.wait()
+
+        uuids = [stream.register() for _ in range(count)]
+        gone = trio.Event()
+        with trio.fail_after(30):
+            async with trio.open_nursery() as nursery:
+                for uuid in uuids:
+                    nursery.start_soon(come, uuid)
+                await until(lambda: stream.demand.wanted_by("alpha") == count)
+                gone.set()
+            await until(lambda: not stream.demand.wanted_by("alpha"))
 
 
 async def test_who_is_slow_to_ask_keeps_nobody_waiting_and_is_dropped(open_stream: Any, until: Any) -> None:

@@ -1,9 +1,11 @@
-"""What the tests of the services share."""
+"""What the tests of the services share. The rig beside this file is a plain module."""
 
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,10 @@ import trio
 from finstream.pump import Pump
 from finstream.services.bus import Bus
 from finstream.vocabulary.events import Event
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from sessions_rig import Feed, World
 
 
 @pytest.fixture
@@ -85,3 +91,30 @@ def socket_pairs() -> Iterator[Callable[[], tuple[socket.socket, socket.socket]]
     yield make
     for end in made:
         end.close()
+
+
+@pytest.fixture
+def make_world(
+    nursery: trio.Nursery, pump: Pump, bus: Bus, logger: Any, tmp_path: Path, socket_pairs: Any
+) -> Callable[..., World]:
+    def make(**settings: Any) -> World:
+        return World(pump, bus, logger, tmp_path / "state.db", socket_pairs, **settings)
+
+    return make
+
+
+@pytest.fixture
+async def world(make_world: Callable[..., World], nursery: trio.Nursery) -> World:
+    """Sessions at work."""
+    world = make_world()
+    await nursery.start(world.store.run)
+    await nursery.start(world.sessions.run)
+    return world
+
+
+@pytest.fixture
+async def feeds(pump: Pump) -> AsyncIterator[tuple[Feed, Feed]]:
+    made = (Feed(pump, "binance"), Feed(pump, "kraken"))
+    yield made
+    for feed in made:
+        feed.end()

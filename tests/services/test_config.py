@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from finstream.services.config import find_default, load, read
-from finstream.services.config_checks import Address, parse_address
 from finstream.services.config_ranges import RANGES
 from finstream.vocabulary.errors import ConfigError
 from finstream.vocabulary.settings import AssetSettings, ClientClass, Settings, SinkSettings
@@ -115,23 +114,6 @@ def test_every_number_of_the_settings_has_a_range_that_holds_its_default() -> No
         for default in defaults:
             assert default is not None
             assert RANGES[key].low <= default <= RANGES[key].high, key
-
-
-@pytest.mark.parametrize(
-    ("text", "address", "is_loopback"),
-    [
-        ("127.0.0.1:8080", Address("127.0.0.1", 8080), True),
-        ("127.1.2.3:0", Address("127.1.2.3", 0), True),
-        ("localhost:1", Address("localhost", 1), True),
-        ("[::1]:8080", Address("::1", 8080), True),
-        ("0.0.0.0:8080", Address("0.0.0.0", 8080), False),
-        ("[::]:8080", Address("::", 8080), False),
-        ("host.example:65535", Address("host.example", 65535), False),
-    ],
-)
-def test_addresses(text: str, address: Address, is_loopback: bool) -> None:
-    assert parse_address(text, "listen.public") == address
-    assert address.is_loopback is is_loopback
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

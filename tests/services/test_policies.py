@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,14 @@ import msgspec
 import pytest
 import trio
 
-from finstream.pump import Pump
+from finstream.pump import Pump, Wanted
 from finstream.services.bus import Bus
 from finstream.services.client_classes import ClientClasses
+from finstream.services.session import Session
 from finstream.services.sessions import Sessions
 from finstream.services.store import Store
 from finstream.services.topic_requests import read_policy
-from finstream.vocabulary.commands import Choices
+from finstream.vocabulary.commands import SubscriptionRequest
 from finstream.vocabulary.errors import RequestError
 from finstream.vocabulary.events import Receipt
 from finstream.vocabulary.policies import PLAIN, Policy
@@ -35,10 +36,14 @@ class WatchedPump(Pump):
         super().__init__()
         self.asked: list[tuple[str, str | None, Policy]] = []
         self.priorities: dict[int, int] = {}
+        self.greeted: list[tuple[bytes, int]] = []
 
-    def subscribe(self, outbox: int, asset: int, symbol: str | None = None, policy: Policy = PLAIN) -> bool:
-        self.asked.append((self.asset_name(asset), symbol, policy))
-        return super().subscribe(outbox, asset, symbol, policy)
+    def take_up(self, outbox: int, words: bytes, topics: Iterable[Wanted] = (), *, priority: int = 0) -> bool:
+        topics = list(topics)
+        self.asked += [(self.asset_name(asset), symbol, policy) for asset, symbol, policy in topics]
+        self.priorities[outbox] = priority
+        self.greeted.append((words, priority))
+        return super().take_up(outbox, words, topics, priority=priority)
 
     def set_priority(self, outbox: int, priority: int) -> None:
         self.priorities[outbox] = priority
@@ -230,6 +235,20 @@ async def test_the_class_of_a_client_says_how_important_its_connections_are(engi
         assert life.pump.priorities == {outbox: 9}, "it outlives the engine"
 
 
+async def test_a_connection_is_important_before_anything_is_said_to_it(engine: Engine, socket_pairs: Any) -> None:
+    async with engine() as life:
+        outbox = life.pump.add_outbox(socket_pairs()[0].fileno(), lambda _closed: None)
+        found: list[dict[int, int]] = []
+
+        def greeting(_session: Session) -> bytes:
+            found.append(life.pump.priorities.copy())
+            return b"welcome"
+
+        uuid = life.sessions.register("gold").uuid
+        life.sessions.connect(uuid, outbox, "peer", lambda _reason: None, greeting=greeting)
+        assert (found, life.pump.greeted) == ([{}], [(b"welcome", 9)]), "in one step"
+
+
 async def test_only_connections_that_ended_for_want_of_memory_are_told_on(engine: Engine) -> None:
     async with engine() as life:
         for reason in ("slow_consumer_bytes", "memory_pressure", "client_left"):
@@ -243,8 +262,8 @@ async def test_only_connections_that_ended_for_want_of_memory_are_told_on(engine
 
 def test_trades_are_merged_only_where_quotes_are() -> None:
     with pytest.raises(RequestError) as refused:
-        read_policy(Choices(policy="skip", trades="conflate"))
+        read_policy(SubscriptionRequest(topics=[], policy="skip", trades="conflate"))
     assert (refused.value.problem, refused.value.field) == ("invalid-field", "$.trades")
     assert '"policy":"conflate"' in refused.value.detail
-    assert read_policy(Choices(policy="skip", trades="keep")) == SKIP, "what is the default may be said"
-    assert read_policy(Choices(policy="conflate", trades="conflate", max_rate=10)) == MERGE
+    assert read_policy(SubscriptionRequest(topics=[], policy="skip", trades="keep")) == SKIP, "what is the default may be said"
+    assert read_policy(SubscriptionRequest(topics=[], policy="conflate", trades="conflate", max_rate=10)) == MERGE

@@ -1,189 +1,17 @@
-"""Clients against the real pump: what they subscribe reaches them, and nothing before its answer."""
+"""Clients against the real pump: registered, connected, replaced, and what reaches them before and after what."""
 
 from __future__ import annotations
 
-import os
-import socket
-import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
-import pytest
 import trio
+from sessions_rig import NOW_US, Feed, World, refused
 
-from finstream.pump import Framing, Pump
-from finstream.services.bus import Bus
 from finstream.services.session import Session
-from finstream.services.sessions import Sessions
-from finstream.services.store import Store
-from finstream.vocabulary.errors import RequestError
-from finstream.vocabulary.events import (
-    ClientConnected,
-    ClientDisconnected,
-    ClientRegistered,
-    ClientUnregistered,
-    Event,
-    Receipt,
-)
-from finstream.vocabulary.settings import Limits
+from finstream.vocabulary.events import ClientConnected, ClientDisconnected, ClientRegistered, ClientUnregistered, Event
 from finstream.vocabulary.topics import Topic
-
-NOW_US = 1_700_000_000_000_000
-
-
-class Demand:
-    """Counts like the supervisor's, and remembers every call."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self.calls: list[str] = []
-
-    def want(self, asset: str) -> None:
-        self.counts[asset] += 1
-        self.calls.append(f"+{asset}")
-
-    def unwant(self, asset: str) -> None:
-        assert self.counts[asset] > 0, "nobody wants it"
-        self.counts[asset] -= 1
-        self.calls.append(f"-{asset}")
-
-    def wanted(self) -> dict[str, int]:
-        return {asset: count for asset, count in self.counts.items() if count}
-
-
-class Subscriber:
-    """The two ends of a connection: an outbox of the pump's, and the socket that its client reads."""
-
-    def __init__(self, pump: Pump, ours: socket.socket, theirs: socket.socket) -> None:
-        self.pump = pump
-        self.outbox = pump.add_outbox(ours.fileno(), lambda _closed: None, framing=Framing.LINES)
-        self.told: list[str] = []
-        self._theirs = trio.socket.from_stdlib_socket(theirs)
-        self._rest = b""
-        self._lines: list[bytes] = []
-
-    def say(self, text: str) -> None:
-        """What the server pushes: an answer."""
-        assert self.pump.push(self.outbox, text.encode() + b"\n")
-
-    def close(self, reason: str) -> None:
-        self.told.append(reason)
-        self.say(f"goodbye {reason}")
-
-    async def next(self) -> str:
-        """The next tick as ``asset:symbol``, or what was said."""
-        with trio.fail_after(5):
-            while not self._lines:
-                *self._lines, self._rest = (self._rest + await self._theirs.recv(65_536)).split(b"\n")
-        line = self._lines.pop(0)
-        if not line.startswith(b"{"):
-            return line.decode()
-        message = msgspec.json.decode(line)
-        return f"{message['asset']}:{message['symbol']}"
-
-
-class Feed:
-    """An ingestor's pipe."""
-
-    def __init__(self, pump: Pump, name: str) -> None:
-        self.asset = pump.add_asset(name)
-        self._reading, self._writing = os.pipe()
-        self.pump = pump
-        self.source = pump.add_source(self.asset, self._reading, lambda _event: None)
-
-    def tick(self, symbol: str = "BTC/USDT") -> None:
-        os.write(self._writing, b'{"symbol":"%s","price":"1","ts":1700000000}\n' % symbol.encode())
-
-    def tick_through(self, symbol: str) -> None:
-        """Returns once the pump has published it. Blocks on purpose: nothing else of Trio's runs in between."""
-        before = self.pump.asset_statistics(self.asset).ticks
-        self.tick(symbol)
-        deadline = time.monotonic() + 5
-        while self.pump.asset_statistics(self.asset).ticks == before:
-            assert time.monotonic() < deadline
-            time.sleep(0.0005)
-
-    def end(self) -> None:
-        self.pump.remove_source(self.source)
-        os.close(self._reading)
-        os.close(self._writing)
-
-
-class World:
-    """Sessions with everything around them real, but for the supervisor."""
-
-    def __init__(self, pump: Pump, bus: Bus, logger: Any, path: Path, pairs: Any, **settings: Any) -> None:
-        self.pump = pump
-        self.assets = {"binance", "kraken"}
-        self.demand = Demand()
-        self.now_us = NOW_US
-        limits = Limits(clients=settings.pop("clients", 100), topics_per_client=settings.pop("topics", 10))
-        self.store = Store(path, logger=logger, most_clients=limits.clients)
-        self.sessions = Sessions(
-            pump=pump,
-            demand=self.demand,
-            bus=bus,
-            store=self.store,
-            logger=logger,
-            limits=limits,
-            known_assets=lambda: self.assets,
-            clock=lambda: self.now_us,
-            **({"reconnect_window_s": 120.0} | settings),
-        )
-        self._pairs = pairs
-
-    def subscriber(self) -> Subscriber:
-        return Subscriber(self.pump, *self._pairs())
-
-    def connected(self, *topics: str) -> tuple[str, Subscriber]:
-        """A client with these topics and an open connection."""
-        uuid = self.sessions.register().uuid
-        self.sessions.subscribe(uuid, list(topics))
-        subscriber = self.subscriber()
-        self.sessions.connect(uuid, subscriber.outbox, "peer", subscriber.close)
-        return uuid, subscriber
-
-    def receipt(self, reason: str = "connection_lost") -> Receipt:
-        return Receipt(reason=reason, detail="for the test", at=self.now_us, queued_messages=3)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state.db"
-
-
-@pytest.fixture
-def make_world(
-    nursery: trio.Nursery, pump: Pump, bus: Bus, logger: Any, path: Path, socket_pairs: Any
-) -> Callable[..., World]:
-    def make(**settings: Any) -> World:
-        return World(pump, bus, logger, path, socket_pairs, **settings)
-
-    return make
-
-
-@pytest.fixture
-async def world(make_world: Callable[..., World], nursery: trio.Nursery) -> World:
-    world = make_world()
-    await nursery.start(world.store.run)
-    await nursery.start(world.sessions.run)
-    return world
-
-
-@pytest.fixture
-async def feeds(pump: Pump) -> AsyncIterator[tuple[Feed, Feed]]:
-    made = (Feed(pump, "binance"), Feed(pump, "kraken"))
-    yield made
-    for feed in made:
-        feed.end()
-
-
-def refused(problem: str, field: str | None = None) -> Any:
-    return pytest.raises(RequestError, check=lambda error: (error.problem, error.field) == (problem, field))
-
 
 # --- registration -------------------------------------------------------------------------------------------------
 
@@ -248,55 +76,7 @@ async def test_a_window_that_is_over_forgets_the_client(
     await world.store.flushed()
 
 
-# --- subscriptions ------------------------------------------------------------------------------------------------
-
-
-async def test_what_is_subscribed_while_waiting_flows_once_connected(world: World, feeds: tuple[Feed, Feed]) -> None:
-    uuid, subscriber = world.connected("binance:BTC/USDT", "kraken")
-    binance, kraken = feeds
-    binance.tick("ETH/USDT")
-    binance.tick("BTC/USDT")
-    assert await subscriber.next() == "binance:BTC/USDT"
-    kraken.tick("ETH/USDT")
-    assert await subscriber.next() == "kraken:ETH/USDT"
-    assert world.sessions.describe(uuid).topics == ["binance:BTC/USDT", "kraken"]
-
-
-async def test_topics_are_added_removed_and_replaced_while_connected(
-    world: World, feeds: tuple[Feed, Feed], eventually: Any
-) -> None:
-    binance, kraken = feeds
-    uuid, subscriber = world.connected("binance")
-    sessions = world.sessions
-    assert sessions.subscribe(uuid, ["kraken"]) == [Topic("kraken", None)]
-    kraken.tick()
-    assert await subscriber.next() == "kraken:BTC/USDT"
-    assert sessions.unsubscribe(uuid, ["binance", "binance:never/had"]) == [Topic("binance", None)]
-    binance.tick()
-    await eventually(lambda: world.pump.asset_statistics(binance.asset).ticks == 1)
-    kraken.tick()
-    assert await subscriber.next() == "kraken:BTC/USDT", "and nothing of binance before it"
-    added, removed = sessions.replace(uuid, ["binance:ETH/USDT", "binance"])
-    assert added == [Topic("binance", "ETH/USDT"), Topic("binance", None)]
-    assert removed == [Topic("kraken", None)]
-    kraken.tick()
-    await eventually(lambda: world.pump.asset_statistics(kraken.asset).ticks == 3)
-    binance.tick("ETH/USDT")
-    binance.tick("XRP/USDT")
-    assert [await subscriber.next(), await subscriber.next()] == ["binance:ETH/USDT", "binance:XRP/USDT"], "each once"
-    assert sessions.describe(uuid).topics == ["binance:ETH/USDT", "binance"]
-
-
-async def test_subscribing_twice_is_no_error_and_changes_nothing(world: World, feeds: tuple[Feed, Feed]) -> None:
-    uuid, subscriber = world.connected("binance")
-    announced: list[list[Topic]] = []
-    assert world.sessions.subscribe(uuid, ["binance", "binance"], announce=announced.append) == []
-    assert announced == [[]], "the answer is due all the same"
-    assert world.sessions.describe(uuid).topics == ["binance"]
-    assert world.demand.calls == ["+binance"]
-    feeds[0].tick("A")
-    feeds[0].tick("B")
-    assert [await subscriber.next(), await subscriber.next()] == ["binance:A", "binance:B"]
+# --- what comes before what --------------------------------------------------------------------------------------
 
 
 async def test_the_answer_comes_before_the_first_tick(world: World, feeds: tuple[Feed, Feed]) -> None:
@@ -320,11 +100,11 @@ async def test_the_welcome_comes_before_the_first_tick(world: World, feeds: tupl
     uuid, first = world.connected("binance")
     second = world.subscriber()
 
-    def welcome(session: Session) -> None:
+    def welcome(session: Session) -> bytes:
         binance.tick_through("too early")
-        second.say(f"welcome to {session.topic_names()}")
+        return f"welcome to {session.topic_names()}\n".encode()
 
-    world.sessions.connect(uuid, second.outbox, "peer", second.close, announce=welcome)
+    world.sessions.connect(uuid, second.outbox, "peer", second.close, greeting=welcome)
     binance.tick("A")
     assert [await second.next(), await second.next()] == ["welcome to ['binance']", "binance:A"]
     assert await first.next() == "goodbye replaced"
@@ -338,13 +118,13 @@ async def test_the_state_of_each_newly_wanted_asset_is_told_between_the_answer_a
     world.sessions.subscribe(uuid, ["binance", "binance:BTC/USDT"])
     subscriber = world.subscriber()
 
-    def tell_state(asset: str) -> None:
+    def state_of(asset: str) -> bytes:
         {"binance": binance, "kraken": kraken}[asset].tick_through("too early")
-        subscriber.say(f"{asset} is {'wanted' if asset in world.demand.wanted() else 'idle'}")
+        return f"{asset} is {'wanted' if asset in world.demand.wanted() else 'idle'}\n".encode()
 
     world.sessions.connect(
         uuid, subscriber.outbox, "peer", subscriber.close,
-        announce=lambda _session: subscriber.say("welcome"), tell_state=tell_state,
+        greeting=lambda _session: b"welcome\n", state_of=state_of,
     )  # fmt: skip
     binance.tick("A")
     assert [await subscriber.next() for _ in range(3)] == ["welcome", "binance is idle", "binance:A"], "once an asset"
@@ -364,7 +144,12 @@ async def test_the_state_of_an_asset_that_becomes_known_later_is_told_then(
     uuid = world.sessions.register().uuid
     world.sessions.subscribe(uuid, ["later:A", "later:B", "kraken"])
     subscriber, told = world.subscriber(), []
-    world.sessions.connect(uuid, subscriber.outbox, "peer", subscriber.close, tell_state=told.append)
+
+    def state_of(asset: str) -> bytes:
+        told.append(asset)
+        return b""
+
+    world.sessions.connect(uuid, subscriber.outbox, "peer", subscriber.close, state_of=state_of)
     told.clear()
     world.sessions.refresh_assets()
     assert told == []
@@ -390,60 +175,6 @@ async def test_the_answer_comes_after_the_last_tick(world: World, feeds: tuple[F
     kraken.tick_through("last of kraken")
     world.sessions.replace(uuid, ["binance"], announce=answer)
     assert [await subscriber.next(), await subscriber.next()] == ["kraken:last of kraken", "replaced"]
-
-
-@pytest.mark.parametrize("method", ["subscribe", "replace"])
-@pytest.mark.parametrize(
-    ("topics", "problem", "field"),
-    [
-        (["kraken", "nowhere"], "unknown-asset", "$.body[1]"),
-        (["kraken", "Binance"], "invalid-topic", "$.body[1]"),
-        (["binance:"], "invalid-topic", "$.body[0]"),
-        (["kraken", 'binance:"'], "invalid-topic", "$.body[1]"),
-        ([f"kraken:{number}" for number in range(11)], "too-many-topics", "$.body"),
-    ],
-)
-async def test_a_request_is_carried_out_as_a_whole_or_not_at_all(
-    world: World, method: str, topics: list[str], problem: str, field: str
-) -> None:
-    uuid, _subscriber = world.connected("binance")
-    call = getattr(world.sessions, method)
-    with refused(problem, field):
-        call(uuid, topics, field="$.body", announce=lambda *_topics: pytest.fail("announced"))
-    assert world.sessions.describe(uuid).topics == ["binance"]
-    assert world.demand.calls == ["+binance"]
-
-
-async def test_the_limit_of_topics_counts_what_would_be_there(world: World) -> None:
-    uuid, _subscriber = world.connected(*(f"binance:{number}" for number in range(9)))
-    world.sessions.subscribe(uuid, ["binance:0", "binance:1", "binance:9"])
-    with refused("too-many-topics", "$.topics"):
-        world.sessions.subscribe(uuid, ["binance:10"])
-    assert world.sessions.replace(uuid, [f"kraken:{number}" for number in range(10)])[0] != []
-
-
-async def test_an_invalid_topic_to_unsubscribe_is_refused_and_an_unknown_one_ignored(world: World) -> None:
-    uuid, _subscriber = world.connected("binance")
-    with refused("invalid-topic", "$.topics[1]"):
-        world.sessions.unsubscribe(uuid, ["binance", "?"])
-    assert world.sessions.unsubscribe(uuid, ["nowhere"]) == []
-    assert world.sessions.describe(uuid).topics == ["binance"]
-
-
-async def test_an_asset_that_leaves_and_comes_back(world: World, feeds: tuple[Feed, Feed]) -> None:
-    uuid, subscriber = world.connected("binance")
-    world.assets.remove("binance")
-    world.pump.retire_asset(feeds[0].asset)
-    world.sessions.replace(uuid, ["binance", "kraken"])
-    assert world.sessions.describe(uuid).topics == ["binance", "kraken"], "what is there may stay"
-    world.sessions.unsubscribe(uuid, ["binance"])
-    with refused("unknown-asset", "$.topics[0]"):
-        world.sessions.subscribe(uuid, ["binance"])
-    world.assets.add("binance")
-    world.pump.add_asset("binance")
-    world.sessions.subscribe(uuid, ["binance"])
-    feeds[0].tick()
-    assert await subscriber.next() == "binance:BTC/USDT"
 
 
 # --- demand -------------------------------------------------------------------------------------------------------

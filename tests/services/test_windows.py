@@ -22,7 +22,7 @@ def overdue(windows: Windows) -> list[str]:
 
 
 def connect(waiting: Session) -> None:
-    waiting.connection = Connection(1, "peer", 0, lambda _reason: None, lambda _asset: None)
+    waiting.connection = Connection(1, "peer", 0, lambda _reason: None, lambda _asset: b"", 0)
 
 
 @pytest.fixture

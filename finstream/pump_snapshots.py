@@ -1,0 +1,101 @@
+"""What the pump has counted and measured, as of one moment. Import it from :mod:`finstream.pump`."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["ArenaEntry", "AssetStatistics", "OutboxStatistics", "PumpStatistics", "SymbolStatistics"]
+
+
+class OutboxStatistics(msgspec.Struct, frozen=True):
+    """``published == delivered + queued_messages + skipped + conflated + killed`` at every moment. Control messages are not
+    counted."""
+
+    published: int
+    """Messages of its topics since it was added."""
+    delivered: int
+    """Handed to the kernel completely."""
+    queued_messages: int
+    """Waiting, the partly sent one included."""
+    skipped: int
+    """Dropped by the policy ``skip``; a gap message told of them."""
+    conflated: int
+    """Merged into a newer message, by the policy ``conflate`` or ``max_rate``."""
+    killed: int
+    """What was waiting when the outbox was closed."""
+    queued_bytes: int
+    oldest_ms: int
+    """How long the oldest waiting byte has waited; 0 when nothing waits."""
+    sent_bytes: int
+    last_asset: int | None
+    """The asset of the last message delivered completely."""
+    last_seq: int | None
+
+
+class AssetStatistics(msgspec.Struct, frozen=True):
+    name: str
+    seq: int
+    """Of the last message published."""
+    ticks: int
+    opaque: int
+    """Messages of other types than tick that were passed on."""
+    heartbeats: int
+    statuses: int
+    lines: int
+    bytes: int
+    reads: int
+    rejected: dict[str, int]
+    """By reason; reasons that never happened are left out."""
+    last_received_ns: int
+    """Of the last line of any kind; 0 before the first."""
+    subscribers: int
+    symbols: int
+    untold: int
+    """Rejected and status lines that were counted, but not told, because there were too many."""
+
+
+class SymbolStatistics(msgspec.Struct, frozen=True):
+    symbol: str
+    ticks: int
+    lag_last_ns: int
+    lag_smoothed_ns: int
+    last_received_ns: int
+    subscribers: int
+
+
+class ArenaEntry(msgspec.Struct, frozen=True):
+    """A pricing asset's place in the ranking by lag; rank 1 is the best.
+
+    Order: sources whose clock is not in error before those whose is, then by ``score_ns``. Sources that never ticked come last.
+    """
+
+    rank: int
+    asset: str
+    ticks: int
+    lag_last_ns: int
+    """Receipt minus the tick's own stamp; negative when the source's clock is ahead of ours."""
+    lag_smoothed_ns: int
+    """Exponentially smoothed, weight 1/16 for the newest."""
+    score_ns: int
+    """``lag_smoothed_ns``, plus the time by which the source has been silent for longer than a second."""
+    silent_ns: int
+    """Since the last tick."""
+    clock_error: bool
+    """The smoothed lag is negative."""
+    severity: int
+    """0 up to 1 s of score, 1 below 5 s, 2 below 15 s, 3 below 60 s, else 4; degraded means 1 or more."""
+
+
+class PumpStatistics(msgspec.Struct, frozen=True):
+    batches: int
+    """Turns of the pump that had something to do."""
+    lines: int
+    sends: int
+    """System calls that sent something."""
+    partial_sends: int
+    delivered: int
+    """Messages handed to the kernel completely, over all outboxes."""
+    sources: int
+    outboxes: int
+    events_dropped: int
+    """Rejected lines and status lines that were counted but not told, because the control plane did not fetch them in time."""
