@@ -116,7 +116,7 @@ BARS = (
     Bar("reconnect storm of 2,000", _absolute("storm", "2000", "reconnects_per_s"), "≥", 2000, "/s", 0),
     Bar("reconnect storm: p99 of others against before", _absolute("storm", "2000", "p99_ratio"), "≤", 2, "×", 2),
     Bar("p99.9 with control-plane noise against without", _absolute("noise", "10", "p999_ratio"), "≤", 1.3, "×", 2),
-    Bar("cost of a tick, 10,000 assets against 10", _across("assets", "ns_per_tick", "10", "10000"), "≤", 1.3, "×", 2),
+    Bar("cost of a tick, 10,000 assets against 10", _absolute("assets", "10000", "over_few"), "≤", 1.3, "×", 2),
     Bar("cost of a delivery, 1,000 subscribers against 10", _across("fan-out", "cpu_us", "10x200", "1000x200"), "≤", 1.2, "×", 2),
     Bar("one stalled client: others' p99 against without", _absolute("stalled", "100", "p99_ratio"), "≤", 1.1, "×", 2),
     Bar("first tick over the process's own start", _absolute("first-tick", "shell", "over_ms"), "≤", 100, " ms", 1),

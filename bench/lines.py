@@ -1,4 +1,4 @@
-"""Ingestor lines to parse: short, typical and long ones, all different and all valid now."""
+"""Ingestor lines to parse: short, typical, long and hostile ones, and such of many symbols; all different."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import json
 import random
 import time
 
-__all__ = ["LINES", "hostile_lines", "long_lines", "short_lines", "typical_lines"]
+__all__ = ["LINES", "SYMBOLS", "hostile_lines", "long_lines", "short_lines", "symbol_lines", "typical_lines"]
 
 LINES = 4096
 """So many different lines: more than a branch predictor learns by heart, and still within a second-level cache."""
+SYMBOLS = 10_000
+"""Of :func:`symbol_lines`."""
 
 _SYMBOLS = (
     ("BTC/USDT", 67123.45, 2), ("ETH/USDT", 3512.07, 2), ("SOL/USDT", 171.334, 3), ("XRP/USDT", 0.52341, 5),
@@ -17,14 +19,14 @@ _SYMBOLS = (
 )  # fmt: skip
 
 
-def _draws(seed: int) -> list[tuple[random.Random, str, float, int, int]]:
+def _draws(seed: int, count: int = LINES) -> list[tuple[random.Random, str, float, int, int]]:
     """For each line: a source of numbers, symbol, price, decimals of the price, stamp (ns). The stamps end now."""
     chance = random.Random(seed)
     now = time.time_ns()
     drawn = []
-    for i in range(LINES):
+    for i in range(count):
         symbol, price, decimals = chance.choice(_SYMBOLS)
-        drawn.append((chance, symbol, price * (1 + chance.uniform(-0.01, 0.01)), decimals, now - (LINES - i) * 250_000))
+        drawn.append((chance, symbol, price * (1 + chance.uniform(-0.01, 0.01)), decimals, now - (count - i) * 250_000))
     return drawn
 
 
@@ -38,19 +40,31 @@ def short_lines() -> bytes:
 
 def typical_lines() -> bytes:
     """About 145 bytes, as the producer's: a trade with bid and ask, decimals as strings, a stamp in nanoseconds."""
-    lines = []
-    for i, (chance, symbol, price, decimals, stamp) in enumerate(_draws(2)):
-        tick = {
-            "symbol": symbol,
-            "price": f"{price:.{decimals}f}",
-            "volume": f"{chance.uniform(0.00001, 10):.{chance.randint(3, 6)}f}",
-            "ts": stamp,
-            "bid": f"{price * 0.99999:.{decimals}f}",
-            "ask": f"{price * 1.00001:.{decimals}f}",
-            "trade_id": str(1_000_000_000 + i),
-        }
-        lines.append(json.dumps(tick, separators=(",", ":")))
-    return _joined(lines)
+    return _joined([_typical(i, *drawn) for i, drawn in enumerate(_draws(2))])
+
+
+def symbol_lines() -> bytes:
+    """As the typical ones, each of another symbol: ``SYMBOLS`` lines. Dealt out in turn to a number of assets that divides it, pass
+    after pass, each asset always gets the same ones."""
+    return _joined(
+        [
+            _typical(i, chance, f"S{i:05d}/USD", price, decimals, stamp)
+            for i, (chance, _symbol, price, decimals, stamp) in enumerate(_draws(5, SYMBOLS))
+        ]
+    )
+
+
+def _typical(i: int, chance: random.Random, symbol: str, price: float, decimals: int, stamp: int) -> str:
+    tick = {
+        "symbol": symbol,
+        "price": f"{price:.{decimals}f}",
+        "volume": f"{chance.uniform(0.00001, 10):.{chance.randint(3, 6)}f}",
+        "ts": stamp,
+        "bid": f"{price * 0.99999:.{decimals}f}",
+        "ask": f"{price * 1.00001:.{decimals}f}",
+        "trade_id": str(1_000_000_000 + i),
+    }
+    return json.dumps(tick, separators=(",", ":"))
 
 
 def long_lines() -> bytes:

@@ -52,6 +52,8 @@ class Receipt(msgspec.Struct, frozen=True):
     """Of the last one that was closed: why."""
     messages: int
     """Ticks."""
+    skimmed: int
+    """Ticks that were taken by the quick way: index and member's name as expected, where they were in the one before."""
     others: int
     """Messages without an index: control messages."""
     bytes: int

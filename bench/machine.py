@@ -30,6 +30,8 @@ def describe_machine() -> dict[str, str]:
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     if governor.exists():
         described["cpu_governor"] = governor.read_text().strip()
+    congestion = Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
+    described["tcp"] = f"{congestion}: paces senders on loopback too" if congestion == "bbr" else congestion
     if "hypervisor" in _cpu_field("flags").split():
         described["virtual"] = "yes: neighbours on the same host may disturb unseen"
     return described

@@ -39,6 +39,15 @@ static inline enum frame_state frame_read(const unsigned char *p, size_t n, stru
   return n - header < length ? FRAME_INCOMPLETE : FRAME_WHOLE;
 }
 
+// The usual frame, in one look: whole messages of a length that takes two bytes. Its length, or 0 when the header at p is another.
+enum { FRAME_MEDIUM_HEADER = 4 };
+
+static inline size_t frame_medium(const char *p) {
+  const unsigned char *u = (const unsigned char *)p;
+  size_t length = (size_t)u[2] << 8 | u[3];
+  return (u[0] == (0x80 | OP_TEXT) || u[0] == (0x80 | OP_BINARY)) && u[1] == 126 && length >= 126 ? length : 0;
+}
+
 // Writes one final, masked frame; `to` has room for length + FRAME_MAX_HEADER. Returns its size.
 static inline size_t frame_write(unsigned char *to, int opcode, const void *payload, size_t length, uint32_t mask) {
   size_t n = 0;

@@ -65,9 +65,9 @@ static void report(void) {
     missing += a->missing;
     repeated += a->repeated;
   }
-  printf("{\"connections\":%d,\"ready\":%d,\"closed\":%d,\"reason\":\"%s\",\"messages\":%" PRIu64 ",\"others\":%" PRIu64 ",\"bytes\":%" PRIu64
+  printf("{\"connections\":%d,\"ready\":%d,\"closed\":%d,\"reason\":\"%s\",\"messages\":%" PRIu64 ",\"skimmed\":%" PRIu64 ",\"others\":%" PRIu64 ",\"bytes\":%" PRIu64
          ",\"receives\":%" PRIu64 ",\"pings\":%" PRIu64 ",\"illegal\":%" PRIu64,
-         options.connections, census.ready, census.closed, census.closed ? census.reason : "", run.messages, run.others, run.bytes, run.receives, run.pings, run.illegal);
+         options.connections, census.ready, census.closed, census.closed ? census.reason : "", run.messages, run.skimmed, run.others, run.bytes, run.receives, run.pings, run.illegal);
   printf(",\"least\":%" PRIu64 ",\"most\":%" PRIu64 ",\"next\":%" PRIu64 ",\"next_most\":%" PRIu64 ",\"strange\":%" PRIu64 ",\"missing\":%" PRIu64 ",\"repeated\":%" PRIu64 ",\"first_receipt_ns\":%" PRId64
          ",\"last_receipt_ns\":%" PRId64 ",\"elapsed_ns\":%" PRId64 ",\"cpu_ns\":%" PRId64 ",\"write\":",
          least, most, next_least, next_most, strange, missing, repeated, run.first_receipt_ns, run.last_receipt_ns, now_ns() - run.began_ns, own_cpu_ns() - run.cpu_ns);

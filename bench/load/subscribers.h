@@ -49,7 +49,7 @@ struct census {
 struct run {
   struct schedule schedule;
   int marking;
-  uint64_t first, every, messages, others, bytes, receives, illegal, pings;
+  uint64_t first, every, messages, skimmed, others, bytes, receives, illegal, pings;
   int64_t began_ns, cpu_ns, first_receipt_ns, last_receipt_ns;
   struct histogram write, due, marked;
 };
@@ -71,6 +71,8 @@ void subscriber_ready(struct connection *c);
 void subscriber_refused(struct connection *c, const char *why, const char *detail, size_t n);
 // Takes one message, received at that time.
 void receipt_take(struct connection *c, const char *text, size_t n, int64_t received_ns);
+// Takes the frames at p while they are whole and as expected; returns how many bytes they were. A byte beyond p + n may be read.
+size_t receipts_skim(struct connection *c, const char *p, size_t n, int64_t received_ns);
 // For brokers: what to say after the handshake, and the next bytes of the inner stream.
 void broker_greet(struct connection *c);
 void broker_take(struct connection *c, const char *data, size_t n, int64_t received_ns);

@@ -15,6 +15,9 @@ _MAX_LIMIT_MS = 1000.0
 _WARM_UP_S = 0.3
 _HINT_FACTOR = 1.5
 """The step of a search that begins where an earlier repeat of this run ended."""
+_TIMED_PER_S = 50_000
+_SAMPLES = (1, 3, 7, 17, 37, 71, 149, 307, 601)
+"""Primes, so that what is timed does not always have the same place in the producer's bursts."""
 _FIRST_RATES = {1: 8000.0, 100: 500.0, 1000: 60.0}
 
 
@@ -45,6 +48,7 @@ def _measure(bench: Workbench, system: System, point: Point) -> Outcome:
         "system_cores": best.system_cores,
         "load_cores": best.load_cores,
         "client_cores": best.client_cores,
+        "sample_every": _sample_every(best.rate, subscribers),
         "memory_kib": best.memory_kib,
     }
     outcome = outcome_of(best, values)
@@ -89,8 +93,8 @@ def _search(bench: Workbench, system: StreamingSystem, subscribers: int, search:
 
 
 def _sample_every(rate: float, subscribers: int) -> int:
-    """Latency of every tick up to 50,000 deliveries/s, beyond of so many that the client's own work stays small."""
-    return max(1, min(17, round(rate * subscribers / 50_000)))
+    """Latency of every tick up to about 50,000 deliveries/s, beyond of so many that the client's own work stays small."""
+    return next((every for every in _SAMPLES if every * _TIMED_PER_S >= rate * subscribers), _SAMPLES[-1])
 
 
 def _plot(results: Results) -> str | None:
@@ -127,6 +131,7 @@ SCENARIOS = (
             Column("system_cores", "cores", 2),
             Column("load_cores", "load", 2),
             Column("client_cores", "client", 2),
+            Column("sample_every", "timed 1 in", 0),
         ),
         headline="deliveries_per_s",
         measure=_measure,

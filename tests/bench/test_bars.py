@@ -38,8 +38,8 @@ def test_what_lost_ticks_does_not_count() -> None:
 
 
 def test_growth_is_judged_from_few_to_many() -> None:
-    rows = [row("assets", point, "finstream", ns_per_tick=ns, complete=None) for point, ns in (("10", 100), ("10000", 140))]
-    assert verdict(Results(measurements=rows), "cost of a tick") == (1.4, False)
+    rows = [row("fan-out", point, "finstream", cpu_us=us) for point, us in (("10x200", 10.0), ("1000x200", 14.0))]
+    assert verdict(Results(measurements=rows), "cost of a delivery") == (1.4, False)
 
 
 SYSTEMS = ("finstream", "finstream-wss", "floor", "rust", "msgspec-decimal")

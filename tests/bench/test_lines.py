@@ -62,3 +62,11 @@ def test_no_parser_accepts_what_it_should_refuse(system: ParsingSystem, line: st
     text = line.replace("NOW", str(time.time_ns()))
     good = f'{{"symbol":"A","price":1,"ts":{time.time_ns()}}}'
     assert system.parse(f"{text}\n{good}\n".encode(), 1)[1] == 1
+
+
+@pytest.mark.parametrize("assets", [10, 1000, 10_000])
+def test_symbols_are_spread_over_assets_without_becoming_more(assets: int) -> None:
+    symbols = [msgspec.json.decode(line)["symbol"] for line in lines.symbol_lines().splitlines()]
+    held = {(turn % assets, symbols[turn % lines.SYMBOLS]) for turn in range(2 * lines.SYMBOLS)}  # two passes, as they are measured
+    assert len(held) == len(set(symbols)) == lines.SYMBOLS
+    assert len({asset for asset, _ in held}) == assets
