@@ -79,8 +79,8 @@ class Rig:
     def asked(self, request: Requested) -> None:
         assert request.head == HEAD
         inside = self.inside[request.peer] = Inside(self.pump, request.outbox)
-        assert self.pump.welcome(request.outbox, WELCOME, inside.events.append)
-        self.pump.hear_from(request.outbox)
+        self.pump.welcome(request.outbox, inside.events.append)
+        assert self.pump.take_up(request.outbox, WELCOME)
 
     def close(self) -> None:
         for stream in self._opened:

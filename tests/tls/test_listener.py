@@ -25,8 +25,8 @@ async def test_its_statistics(certificate: Any, until: Any) -> None:
             if isinstance(event, OutboxClosed):
                 pump.remove_outbox(event.outbox)
 
-        assert pump.welcome(request.outbox, b"hello", told)
-        pump.hear_from(request.outbox)
+        pump.welcome(request.outbox, told)
+        assert pump.take_up(request.outbox, b"hello")
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
