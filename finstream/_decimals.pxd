@@ -7,7 +7,7 @@ already stands in the line; then it is only pointed at.
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from finstream._json cimport is_digit, likely, text, unlikely, DECIMAL_OUT_OF_RANGE, INVALID_DECIMAL
-from finstream._scans cimport bytes_equal, highest_bit, lowest_bit, non_digits
+from finstream._scans cimport bytes_equal, highest_bit, lowest_bit, non_digits, outside
 
 cdef extern from *:
     """
@@ -145,21 +145,23 @@ cdef inline int read_plain_decimal(text p, Decimal* out) noexcept nogil:
     Returns how many bytes that is; what follows them is the caller's business, an exponent, for one. 0 if it is anything
     else: no such number, more digits than are certain to fit, or more bytes than are looked at.
     """
-    cdef int length = plain_decimal_of(p, non_digits(p), out)
-    if unlikely(length >= 16):  # it may go on
-        length = plain_decimal_of(p, (non_digits(p) & 0xffff) | <uint64_t> non_digits(p + 16) << 16, out)
-        if length >= 32 or out.length > CERTAIN_TO_FIT:
-            return 0
-    return length
+    cdef uint32_t others = non_digits(p), stops = outside(p, 0x2e, 0x39)  # a point, a slash and the digits
+    if likely(stops):
+        return plain_decimal_of(p, others, stops, out)
+    others |= non_digits(p + 16) << 16
+    stops = outside(p + 16, 0x2e, 0x39) << 16
+    if stops == 0 or plain_decimal_of(p, others, stops, out) == 0 or out.length > CERTAIN_TO_FIT:
+        return 0
+    return lowest_bit(stops)
 
 
-cdef inline int plain_decimal_of(text p, uint64_t others, Decimal* out) noexcept nogil:
-    """``others`` has a bit for each byte that is no digit, and two behind those that were looked at."""
-    cdef int whole = lowest_bit(others), length = whole
+cdef inline int plain_decimal_of(text p, uint32_t others, uint32_t stops, Decimal* out) noexcept nogil:
+    cdef int length = lowest_bit(stops), whole = lowest_bit(others)
     if likely(p[whole] == 0x2e):
-        length = lowest_bit(others & (others - 1))
-        if unlikely(length == whole + 1):
+        if unlikely((lowest_bit(others & (others - 1)) != length) | (length == whole + 1)):
             return 0
+    elif unlikely(whole != length):
+        return 0
     # Whether a price is less than 1 cannot be foretold: no branch for that.
     if unlikely((whole == 0) | (p[0] == 0x30) & (whole > 1)):
         return 0

@@ -17,7 +17,7 @@ from libc.string cimport memcmp, memcpy, memset
 from finstream._decimals cimport is_zero, read_plain_decimal
 from finstream._json cimport is_digit, likely, scan_string, skip_value, unlikely
 from finstream._members cimport *
-from finstream._scans cimport common, lowest_bit, string_stops, symbol_stops, text
+from finstream._scans cimport bytes_equal, common, lowest_bit, string_stops, symbol_stops, text
 from finstream._timestamps cimport NOT_A_TIME, read_time
 
 cdef enum:
@@ -42,6 +42,8 @@ cdef struct Node:
     Node* sibling                   # what else may stand here
     uint32_t present                # of a line that ends here: Line.present
     uint8_t name_back               # so far before the value its name begins
+    uint32_t usual_end
+    uint8_t usual                   # length of the text that follows
 
 cdef struct Shapes:
     Node* nodes                     # NODES
@@ -53,10 +55,13 @@ cdef struct Shapes:
 
 
 cdef inline text read_symbol(Line* line, text p, text end) noexcept nogil:
-    cdef int64_t length = lowest_bit(symbol_stops(p))
+    cdef uint32_t quotes = bytes_equal(p, 0x22)
+    cdef int64_t length = lowest_bit(quotes | 1 << 16)
     line.symbol.start = p
     line.symbol.length = <int> length
-    return p + length if likely((p[length] == 0x22) & (length != 0)) else read_odd_symbol(line, p, end)
+    if likely((length != 0) & (quotes != 0) & (lowest_bit(symbol_stops(p) | 1 << 16) == length)):
+        return p + length
+    return read_odd_symbol(line, p, end)
 
 
 cdef inline text read_odd_symbol(Line* line, text p, text end) noexcept nogil:
@@ -69,14 +74,21 @@ cdef inline text read_odd_symbol(Line* line, text p, text end) noexcept nogil:
     return stop if is_symbol(p, line.symbol.length) else NULL
 
 
-cdef inline text read_other_text(Line* line, int id, text p, text end) noexcept nogil:
-    cdef Span* span = &line.trade_id if id == TRADE_ID else &line.event_id if id == EVENT_ID else &line.exchange
-    cdef int64_t length = lowest_bit(string_stops(p))
+cdef inline text read_other_text(Line* line, Node* node, text p, text end) noexcept nogil:
+    cdef Span* span = &line.trade_id if node.id == TRADE_ID else &line.event_id if node.id == EVENT_ID else &line.exchange
+    cdef uint32_t stops = string_stops(p)
+    cdef int64_t length
     span.start = p
+    if likely(stops & (0 - stops) == node.usual_end and p[node.usual] == 0x22):  # then nothing has to wait for the length to be known
+        span.length = node.usual
+        return p + node.usual
+    length = lowest_bit(stops | 1 << 16)
     span.length = <int> length
     if likely((p[length] == 0x22) & (length != 0)):
+        node.usual = <uint8_t> length
+        node.usual_end = <uint32_t> 1 << length
         return p + length
-    return read_odd_text(span, MAX_EXCHANGE if id == EXCHANGE else MAX_IDENTITY, p, end)
+    return read_odd_text(span, MAX_EXCHANGE if node.id == EXCHANGE else MAX_IDENTITY, p, end)
 
 
 cdef inline text read_odd_text(Span* span, int most, text p, text end) noexcept nogil:
@@ -122,7 +134,7 @@ cdef inline text read_time_text(Parser* parser, Line* line, text p, text end) no
     return stop if line.time != NOT_A_TIME else NULL
 
 
-cdef inline text read_anything(Parser* parser, Line* line, const Node* node, text p, text end) noexcept nogil:
+cdef inline text read_anything(Parser* parser, Line* line, Node* node, text p, text end) noexcept nogil:
     """A member that is passed on as it is."""
     cdef Member* member = &parser.members[line.unknown]
     cdef int why = 0
@@ -136,7 +148,7 @@ cdef inline text read_anything(Parser* parser, Line* line, const Node* node, tex
     return stop
 
 
-cdef inline text read_value(Parser* parser, Line* line, const Node* node, text p, text end) noexcept nogil:
+cdef inline text read_value(Parser* parser, Line* line, Node* node, text p, text end) noexcept nogil:
     """What follows the node's piece, at ``p``; returns where it ends, or NULL if it is not what belongs there."""
     cdef int length
     if node.end == DECIMAL:
@@ -145,7 +157,7 @@ cdef inline text read_value(Parser* parser, Line* line, const Node* node, text p
     elif node.end == SYMBOL_TEXT:
         return read_symbol(line, p, end)
     elif node.end == OTHER_TEXT:
-        return read_other_text(line, node.id, p, end)
+        return read_other_text(line, node, p, end)
     elif node.end == WHOLE_TIME:
         return read_whole_time(line, p)
     elif node.end == BUY_OR_SELL:
@@ -166,7 +178,7 @@ cdef inline text read_by_shape(
 
     There is a line feed at ``end``, which may be behind many lines or in the middle of one.
     """
-    cdef const Node* node = shapes.root
+    cdef Node* node = shapes.root
     cdef text after
     line.unknown = 0
     while True:
@@ -235,6 +247,8 @@ cdef inline Node* plant(Shapes* shapes, Node* place, text start, text stop, int 
     cdef Node node
     while place != NULL:
         memset(&node, 0, sizeof(Node))
+        node.usual = 1
+        node.usual_end = 2
         node.length = <uint8_t> min(stop - start, PIECE_BYTES)
         node.wanted = (<uint32_t> 1 << node.length) - 1
         memcpy(node.piece, start, node.length)

@@ -1,7 +1,7 @@
 # cython: language_level=3, cdivision=True, boundscheck=False, wraparound=False
 """Time stamps in every accepted form to nanoseconds since the epoch, UTC. docs/ingestor-protocol.md has the rules."""
 
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from finstream._digits cimport eight_digits, sixteen_digits
 from finstream._json cimport is_digit, likely, text, unlikely
 from finstream._decimals cimport Digits, POWER_OF_TEN, scan_digits
@@ -42,27 +42,23 @@ cdef inline int64_t scaled_time(uint64_t value) noexcept nogil:
 cdef inline int read_whole_number(text p, uint64_t* value) noexcept nogil:
     """Nearly every time stamp is one: 9 to 19 digits. Returns how many; 0 if it is anything else. What follows is not looked at."""
     cdef uint64_t part
-    cdef int digits = lowest_bit(non_digits(p)), more
-    if likely(digits == 16):
-        value[0] = sixteen_digits(p)
-        p += 16
-        more = lowest_bit(non_digits(p))
-        if likely(more == 3):
-            value[0] = value[0] * 1000 + (p[0] * 100 + p[1] * 10 + p[2] - 111 * 0x30)
-        elif more > 3:
-            return 0
-        elif more:
-            eight_digits(p, &part)
-            value[0] = value[0] * POWER_OF_TEN[more] + part
-        digits += more
-        p -= 16
-    elif likely(digits > 8):
-        eight_digits(p, value)
-        more = eight_digits(p + 8, &part)
-        value[0] = value[0] * POWER_OF_TEN[more] + part
-    else:
+    cdef uint32_t others = non_digits(p) | non_digits(p + 16) << 16
+    cdef int digits, more
+    if unlikely(p[0] == 0x30):
         return 0
-    return digits if likely(p[0] != 0x30) else 0
+    if likely(others & 0xfffff == 0x80000):
+        value[0] = sixteen_digits(p) * 1000 + (p[16] * 100 + p[17] * 10 + p[18] - 111 * 0x30)
+        return 19
+    digits = lowest_bit(others | <uint64_t> 1 << 32)
+    if not 9 <= digits <= 19:
+        return 0
+    eight_digits(p, value)
+    more = eight_digits(p + 8, &part)
+    value[0] = value[0] * POWER_OF_TEN[more] + part
+    if digits > 16:
+        more = eight_digits(p + 16, &part)
+        value[0] = value[0] * POWER_OF_TEN[more] + part
+    return digits
 
 
 cdef inline int64_t number_to_time(text p, text stop, bint* is_number) noexcept nogil:
