@@ -68,7 +68,7 @@ cdef inline int64_t number_to_time(text p, text stop, bint* is_number) noexcept 
     cdef int64_t wanted, taken = 0
     cdef int unit
     cdef text q
-    if p + read_whole_number(p, &value) == stop:  # and it is not 0
+    if p < stop and p + read_whole_number(p, &value) == stop:
         is_number[0] = True
         return scaled_time(value)
     is_number[0] = scan_digits(p, &d) == stop
