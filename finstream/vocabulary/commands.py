@@ -10,14 +10,15 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from finstream.vocabulary.market import Phase
 from finstream.vocabulary.policies import Policy
 from finstream.vocabulary.settings import STANDARD_CLASS, LogLevel
 
 __all__ = [
-    "MAX_ID_BYTES", "MAX_RATE", "MAX_REQUEST_BYTES", "MIN_RATE", "PROTOCOL", "AssetCommandAccepted", "Choices", "Goodbye", "Health",
-    "LogLevelAnswer", "LogLevelRequest", "Ping", "Pong", "RebootAccepted", "Registered", "Registration", "RequestId", "StreamError",
-    "StreamMessage", "StreamRequest", "Subscribe", "Subscribed", "SubscriptionRequest", "TopicList", "Topics", "Unsubscribe",
-    "Unsubscribed", "Warn", "Welcome",
+    "MAX_ID_BYTES", "MAX_RATE", "MAX_REQUEST_BYTES", "MIN_RATE", "PROTOCOL", "AssetCommandAccepted", "Choices", "Goodbye",
+    "Health", "LogLevelAnswer", "LogLevelRequest", "MarketSimulation", "Ping", "Pong", "RebootAccepted", "Registered",
+    "Registration", "RequestId", "StreamError", "StreamMessage", "StreamRequest", "Subscribe", "Subscribed",
+    "SubscriptionRequest", "TopicList", "Topics", "Unsubscribe", "Unsubscribed", "Warn", "Welcome",
 ]  # fmt: skip
 
 PROTOCOL = 1
@@ -98,6 +99,11 @@ class LogLevelRequest(_Request, frozen=True):
 class LogLevelAnswer(_Answer, frozen=True):
     level: str
     previous: str
+
+
+class MarketSimulation(_Request, frozen=True):
+    status: Phase | None
+    """Null ends the simulation."""
 
 
 class RebootAccepted(_Answer, frozen=True):
