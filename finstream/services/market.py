@@ -133,7 +133,7 @@ class Market:
         if self._failures:
             wait_us = min(usual_us, round(self.settings.poll_open_s * _S) << min(self._failures - 1, 20))
         due_us = asked_us + wait_us
-        if following := self._next_change(asked_us):
+        if following := self._next_change(asked_us - _CHANGED_S * _S):  # of one just before that second nobody may know yet
             due_us = min(due_us, following[0] + _CHANGED_S * _S)
         return max(due_us, self._not_before_us)
 

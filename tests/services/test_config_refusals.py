@@ -41,7 +41,7 @@ def refused(text: str) -> ConfigError:
         # keys
         ("asets: {}", "asets", "unknown key", "did you mean assets?"),
         ("telemetry: {period_s: 10}", "telemetry", "unknown key", "known here: admin, assets"),
-        ("market: {poll_s: 60}", "market.poll_s", "unknown key", "known here: poll_closed_s, poll_open_s, simulate, url"),
+        ("market: {poll_s: 60}", "market.poll_s", "unknown key", "did you mean poll_"),
         ("market: {simulate: ON}", "market.simulate", "true is not one of the choices", "pre-market or open or"),
         ("market: {poll_open_s: 0}", "market.poll_open_s", "0 is out of range", "write 1 to 86400"),
         ("market: {url: api.nasdaq.com}", "market.url", "is not the address of", "https://api.nasdaq.com"),
