@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -21,10 +22,12 @@ _TIMEOUT_S = 15.0
 """For one answer as a whole. The API leaves clients that it does not like without any."""
 _MOST_BYTES = 256 * 1024
 """An answer has about one kilobyte."""
+_GZIP = 16 + zlib.MAX_WBITS
 _HEADERS = {
     # Without a browser's it refuses, or does not answer at all.
     "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
     "Accept": "application/json, text/plain, */*",
+    "Accept-Encoding": "gzip",
     "Accept-Language": "en-US,en;q=0.9",
     "Origin": "https://www.nasdaq.com",
     "Referer": "https://www.nasdaq.com/",
@@ -52,17 +55,34 @@ class MarketClient:
                         raise MarketSilent(f"HTTP {answer.status_code}", retry_after_s=_retry_after_s(answer.headers))
                     return read_reply(await _body(answer))
             except (httpx.HTTPError, httpx.InvalidURL) as error:
-                raise MarketSilent(str(error) or type(error).__name__) from None
+                raise MarketSilent(_why(error)) from None
         raise MarketSilent(f"no answer within {_TIMEOUT_S:g} s")
 
 
 async def _body(answer: httpx.Response) -> bytes:
     body = b""
-    async for part in answer.aiter_bytes():
-        body += part
-        if len(body) > _MOST_BYTES:
-            raise MarketSilent(f"an answer of more than {_MOST_BYTES} bytes")
+    # To its end, and decompressed only then: generators of the library that are left half-way are left for good.
+    async for part in answer.aiter_raw():
+        body += part if len(body) <= _MOST_BYTES else b""
+    if answer.headers.get("Content-Encoding", "identity") != "identity":
+        try:
+            body = zlib.decompressobj(_GZIP).decompress(body, _MOST_BYTES + 1)
+        except zlib.error as error:
+            raise MarketSilent(f"not a reply that can be decompressed: {error}") from None
+    if len(body) > _MOST_BYTES:
+        raise MarketSilent(f"an answer of more than {_MOST_BYTES} bytes")
     return body
+
+
+def _why(error: BaseException) -> str:
+    """The first words in a chain of errors: libraries wrap what the system or TLS said, and say nothing themselves."""
+    name = type(error).__name__
+    cause: BaseException | None = error
+    while cause is not None:
+        if str(cause):
+            return str(cause)
+        cause = cause.__cause__ or cause.__context__
+    return name
 
 
 def _retry_after_s(headers: httpx.Headers) -> float:

@@ -86,8 +86,8 @@ def test_times_that_cannot_be_right_are_left_out(changes: dict[str, Any]) -> Non
     ("body", "why"),
     [
         (reply(rCode=400, bCodeMessage=[{"code": 1001, "errorMessage": "Symbol not exists."}]), "400: Symbol not exists."),
-        (b'{"data":null,"message":null,"status":{"rCode":200,"bCodeMessage":[{"code":3004,"errorMessage":"Error while '
-         b'calling vendor"}],"developerMessage":null}}', "200: Error while calling vendor"),
+        (b'{"data":null,"status":{"rCode":200,"bCodeMessage":[{"code":3004,"errorMessage":"Error while calling vendor"}]}}',
+         "200: Error while calling vendor"),
         (b'{"data":null,"message":null,"status":{"rCode":200}}', "200, and without data"),
         (b'{"data":{"mrktStatus":"Open"}}', "its own code 0"),
         (reply({"mrktStatus": "Halted"}), "unknown market status 'Halted'"),

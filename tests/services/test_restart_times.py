@@ -120,7 +120,9 @@ async def test_assets_and_the_engine_are_restarted_at_their_times(
     )
     nursery.start_soon(it.run)
     await trio.sleep(3.5 * 3600)
-    assert [(name, when // S) for name, when in done] == [("a", at("2026-03-08 03:30") // S), ("restart_at", at("2026-03-08 04:00") // S)]
+    assert [(name, when // S) for name, when in done] == [
+        ("a", at("2026-03-08 03:30") // S), ("restart_at", at("2026-03-08 04:00") // S),
+    ]  # fmt: skip
     it.apply(settings("05:00"))
     await trio.sleep(24 * 3600)
     assert [(name, when // S) for name, when in done[2:]] == [("restart_at", at("2026-03-09 05:00") // S)]

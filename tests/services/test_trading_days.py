@@ -93,7 +93,7 @@ async def test_the_process_that_asks_the_library_says_the_same() -> None:
 async def test_a_library_that_cannot_be_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     (tmp_path / "holidays.py").write_text("raise ImportError('broken')")
-    with pytest.raises(OSError, match="exit code 1: .*broken"):
+    with pytest.raises(OSError, match=r"exit code 1: .*broken"):
         await ask_library(YEARS)
 
 
