@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -88,14 +89,9 @@ def open_feed(options: Options, symbols: dict[str, str]) -> Feed:
     name: str | None = options.feed
     if name is None:
         name = detect_feed(Recording(options.replay)) if options.replay else "exchange"
-    product_ids = list(symbols)
     if name == "advanced":
-        mapper = advanced.AdvancedMapper(symbols)
-        return Feed(mapper=mapper, endpoint=advanced.endpoint(product_ids, url=options.url, idle_s=options.idle_s))
-    return Feed(
-        mapper=exchange.ExchangeMapper(symbols),
-        endpoint=exchange.endpoint(product_ids, url=options.url, idle_s=options.idle_s),
-    )
+        return Feed(endpoint=advanced.endpoint(list(symbols)), open_mapper=partial(advanced.AdvancedMapper, symbols))
+    return Feed(endpoint=exchange.endpoint(list(symbols)), open_mapper=partial(exchange.ExchangeMapper, symbols))
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from .addresses import check_address
 from .exits import DONE, MISCONFIGURED, IngestorParser, MisconfiguredError, complain, refuse_in_production
 from .lines import LineWriter, OutputClosedError
 from .live import run_live
-from .mapper import Feed
+from .mapper import Endpoint, Feed
 from .recording import Recording
 from .replay import Pace, replay
 from .stopping import Stopped, StopSignals
@@ -30,6 +31,7 @@ class Options(argparse.Namespace):
     loop: bool
     url: str | None
     idle_s: float | None
+    lifetime_s: float | None
 
 
 def _no_options(_parser: argparse.ArgumentParser) -> None:
@@ -50,6 +52,8 @@ class Venue:
     """Read the body of the venue's REST listing. Raises msgspec.MsgspecError when it is something else."""
     open_feed: Callable[[Options, dict[str, str]], Feed]
     """Make a new feed for the mapped symbols (the venue's name -> ``BASE/QUOTE``). Raises MisconfiguredError."""
+    test_hosts: Collection[str] = ()
+    """Hosts of the venue's test endpoints, where their names have no word for it (see ``addresses``)."""
     add_options: Callable[[argparse.ArgumentParser], None] = _no_options
 
 
@@ -80,15 +84,28 @@ def _stream(venue: Venue, options: Options, writer: LineWriter, stop: StopSignal
         raise MisconfiguredError("--speed and --loop are for --replay")
     if not options.symbols:
         raise MisconfiguredError("--symbols is needed: name what to subscribe to")
-    run_live(venue.open_feed(options, symbols), writer, stop)
+    feed = venue.open_feed(options, symbols)
+    feed = replace(feed, endpoint=_as_told(feed.endpoint, options))
+    check_address("--url", feed.endpoint.url, venue.test_hosts)
+    run_live(feed, writer, stop)
+
+
+def _as_told(endpoint: Endpoint, options: Options) -> Endpoint:
+    """The endpoint with what the command line says in place of what the venue's file says."""
+    return replace(
+        endpoint,
+        url=options.url or endpoint.url,
+        idle_s=options.idle_s or endpoint.idle_s,
+        lifetime_s=options.lifetime_s or endpoint.lifetime_s,
+    )
 
 
 def _replay(venue: Venue, options: Options, symbols: dict[str, str], recording: Recording, writer: LineWriter) -> None:
     pace_text = "no pacing" if options.speed is None else f"speed {options.speed:g}"
     writer.status("replaying", f"{recording.path.name}, {pace_text}")
     while True:
-        mapper = venue.open_feed(options, symbols).mapper
-        tally = replay(recording, mapper, writer, Pace(speed=options.speed)).tally
+        open_mapper = venue.open_feed(options, symbols).open_mapper
+        tally = replay(recording, open_mapper, writer, Pace(speed=options.speed))
         writer.status("finished", tally.summary())
         if not options.loop:
             return
@@ -111,6 +128,10 @@ def _parser(venue: Venue) -> argparse.ArgumentParser:
     parser.add_argument(
         "--idle-s", type=_positive, metavar="SECONDS",
         help="connect again when the venue is silent for so long (default: by venue)",
+    )
+    parser.add_argument(
+        "--lifetime-s", type=_positive, metavar="SECONDS",
+        help="open the next connection beside one of this age, and let it take over (default: by venue)",
     )
     recordings = parser.add_argument_group("replay (refused in mode production)")
     recordings.add_argument(

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def record(path: Path, messages: list[str], offsets_s: list[float] | None = None
 
 def play(path: Path, writer: LineWriter, clock: Clock, speed: float | None) -> None:
     pace = Pace(speed=speed, clock=clock.read, sleep=clock.sleep)
-    replay(Recording(path), BinanceMapper({"ABCUSD": "ABC/USD"}), writer, pace)
+    replay(Recording(path), partial(BinanceMapper, {"ABCUSD": "ABC/USD"}), writer, pace)
 
 
 @pytest.mark.parametrize(
