@@ -18,6 +18,7 @@ from ..kit.venue import Options, Venue, run
 from .mapper import BinanceMapper
 
 _URL: Final = "wss://stream.binance.com:9443/stream?timeUnit=MICROSECOND"
+_LISTING_URL: Final = "https://api.binance.com/api/v3/exchangeInfo"
 _STREAMS_PER_CONNECTION: Final = 1024
 _STREAMS_PER_REQUEST: Final = 200
 _REQUEST_SPACING_S: Final = 0.3
@@ -93,6 +94,7 @@ VENUE: Final = Venue(
     summary="Trades and best bid/ask of Binance spot, one tick a line. Protocol: docs/ingestor-protocol.md.",
     examples=EXAMPLES,
     native_name=lambda base, quote: base + quote,
+    listing_url=lambda _options: _LISTING_URL,
     read_listing=read_listing,
     open_feed=open_feed,
     add_options=add_options,

@@ -17,6 +17,9 @@ from ..kit.symbols import Listing
 from ..kit.venue import Options, Venue, run
 from . import advanced, exchange
 
+EXCHANGE_LISTING_URL: Final = "https://api.exchange.coinbase.com/products"
+ADVANCED_LISTING_URL: Final = "https://api.coinbase.com/api/v3/brokerage/market/products"
+
 EXAMPLES: Final = """\
   python -m finstream_ingestors.coinbase --symbols BTC/USD,ETH/USD
   python -m finstream_ingestors.coinbase --feed advanced --symbols BTC/USD
@@ -94,6 +97,10 @@ def open_feed(options: Options, symbols: dict[str, str]) -> Feed:
     return Feed(endpoint=exchange.endpoint(list(symbols)), open_mapper=partial(exchange.ExchangeMapper, symbols))
 
 
+def listing_url(options: Options) -> str:
+    return ADVANCED_LISTING_URL if options.feed == "advanced" else EXCHANGE_LISTING_URL
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--feed", choices=("exchange", "advanced"),
@@ -106,6 +113,7 @@ VENUE: Final = Venue(
     summary="Trades and best bid/ask of Coinbase, one tick a line. Protocol: docs/ingestor-protocol.md.",
     examples=EXAMPLES,
     native_name=lambda base, quote: f"{base}-{quote}",
+    listing_url=listing_url,
     read_listing=read_listing,
     open_feed=open_feed,
     add_options=add_options,

@@ -26,7 +26,7 @@ from .mapper import Feed
 from .pipeline import Pipeline
 from .stopping import Stopped, StopSignals
 
-__all__ = ["Live", "run_live"]
+__all__ = ["Live", "need_websockets", "run_live"]
 
 _STABLE_S: Final = 10.0
 """A connection that lived so long and brought ticks was a good one: the back-off begins anew."""
@@ -36,20 +36,24 @@ _LIFETIME_SPREAD: Final = 0.03
 """Connections that were opened together are not replaced together."""
 
 
-def run_live(feed: Feed, writer: LineWriter, stop: StopSignals) -> None:
-    """Stream until a signal comes. Blocks.
-
-    Raises:
-        MisconfiguredError: The websockets library is missing, or the URL is none.
-        OutputClosedError: Nobody reads our lines any more.
-        Stopped: A signal asked us to leave. The venue's socket is closed.
-    """
+def need_websockets() -> None:
+    """Raises MisconfiguredError, with the remedy, where the websockets library is missing. Replays run without it."""
     try:
-        import websockets.asyncio.client  # noqa: F401 - replays must run without it
+        import websockets.asyncio.client  # noqa: F401
     except ImportError as error:
         raise MisconfiguredError(
             f"live data need the websockets library ({error}): pip install 'finstream[ingestors]'"
         ) from error
+
+
+def run_live(feed: Feed, writer: LineWriter, stop: StopSignals) -> None:
+    """Stream until a signal comes. Blocks.
+
+    Raises:
+        MisconfiguredError: The URL is none.
+        OutputClosedError: Nobody reads our lines any more.
+        Stopped: A signal asked us to leave. The venue's socket is closed.
+    """
     asyncio.run(_until_stopped(Live(feed, writer, Backoff(circuit_after=_CIRCUIT_AFTER)), stop))
 
 

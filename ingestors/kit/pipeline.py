@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from .ledger import Ledger
+from .ledger import Ledger, prices_of
 from .lines import LineWriter
 from .mapper import Mapper
 from .outputs import Heartbeat, Output, Reconnect, Tick
@@ -83,7 +83,7 @@ class Pipeline:
                     lines.append(output)
         for raw_symbol, (quote, received_ns) in newest.items():
             told = self._quotes.get(raw_symbol)
-            if told is None or (received_ns > told[1] and _prices(quote) != _prices(told[0])):
+            if told is None or (received_ns > told[1] and prices_of(quote) != prices_of(told[0])):
                 self._quotes[raw_symbol] = quote, received_ns
                 self.tally.quotes += 1
                 lines.append(quote)
@@ -105,6 +105,3 @@ class Pipeline:
             sample = message[:_SAMPLE_BYTES].decode("utf-8", "replace")
             self._writer.status("error", f"unreadable message ({error}): {sample}")
 
-
-def _prices(quote: Tick) -> tuple[str | None, ...]:
-    return quote.bid_price, quote.bid_volume, quote.ask_price, quote.ask_volume

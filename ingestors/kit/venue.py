@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import zlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 from .addresses import check_address
 from .exits import DONE, MISCONFIGURED, IngestorParser, MisconfiguredError, complain, refuse_in_production
 from .lines import LineWriter, OutputClosedError
-from .live import run_live
+from .listings import Listings, cache_folder
+from .live import need_websockets, run_live
 from .mapper import Endpoint, Feed
 from .recording import Recording
 from .replay import Pace, replay
@@ -25,7 +27,8 @@ class Options(argparse.Namespace):
     """The command line, checked. A venue's own options are attributes of it too."""
 
     symbols: list[str]
-    listing: Path | None
+    listing: str | None
+    cache: Path | None
     replay: Path | None
     speed: float | None
     loop: bool
@@ -48,6 +51,8 @@ class Venue:
     examples: str
     native_name: Callable[[str, str], str]
     """The venue's name of a pair, from its base and quote."""
+    listing_url: Callable[[Options], str]
+    """The address of the venue's REST listing."""
     read_listing: Callable[[bytes], Listing]
     """Read the body of the venue's REST listing. Raises msgspec.MsgspecError when it is something else."""
     open_feed: Callable[[Options, dict[str, str]], Feed]
@@ -74,20 +79,44 @@ def run(venue: Venue, arguments: Sequence[str] | None = None) -> int:
 
 
 def _stream(venue: Venue, options: Options, writer: LineWriter, stop: StopSignals) -> None:
-    listing = read_listing_file(options.listing, venue.read_listing) if options.listing else None
-    symbols = resolve(options.symbols, listing, venue.native_name)
     if options.replay is not None:
         refuse_in_production("a replay")
+        if options.listing is not None and _is_url(options.listing):
+            raise MisconfiguredError("--listing: a replay takes it from a FILE")
+        listing = read_listing_file(Path(options.listing), venue.read_listing) if options.listing else None
+        symbols = resolve(options.symbols, listing, venue.native_name)
         _replay(venue, options, symbols, Recording(options.replay), writer)
         return
     if options.loop or options.speed != 1.0:
         raise MisconfiguredError("--speed and --loop are for --replay")
+    if options.url is not None:
+        check_address("--url", options.url, venue.test_hosts)
+    need_websockets()
+    listing = _listing(venue, options, writer)
+    symbols = resolve(options.symbols, listing, venue.native_name)
     if not options.symbols:
         raise MisconfiguredError("--symbols is needed: name what to subscribe to")
     feed = venue.open_feed(options, symbols)
-    feed = replace(feed, endpoint=_as_told(feed.endpoint, options))
-    check_address("--url", feed.endpoint.url, venue.test_hosts)
-    run_live(feed, writer, stop)
+    run_live(replace(feed, endpoint=_as_told(feed.endpoint, options)), writer, stop)
+
+
+def _listing(venue: Venue, options: Options, writer: LineWriter) -> Listing | None:
+    """What the venue lists; None where another address is given and its listing is not: then names are joined."""
+    told = options.listing
+    if told is not None and not _is_url(told):
+        return read_listing_file(Path(told), venue.read_listing)
+    if told is None and (options.url is not None or not options.symbols):
+        return None
+    url = told or venue.listing_url(options)
+    check_address("--listing", url, venue.test_hosts)
+    folder = options.cache or cache_folder()
+    # By address: what another one lists must not serve in its place.
+    cache = folder / f"{venue.name}-{zlib.crc32(url.encode()):08x}.json.gz" if folder else None
+    return Listings(url, venue.read_listing, cache).obtain(options.symbols, writer)
+
+
+def _is_url(text: str) -> bool:
+    return text.startswith(("https://", "http://"))
 
 
 def _as_told(endpoint: Endpoint, options: Options) -> Endpoint:
@@ -121,8 +150,12 @@ def _parser(venue: Venue) -> argparse.ArgumentParser:
         help="what to subscribe to, like BTC/USDT,ETH/USDT; in a replay, what to pass on",
     )
     parser.add_argument(
-        "--listing", type=Path, metavar="FILE",
-        help="the venue's REST listing, JSON or JSON.gz: checks --symbols, and maps a replay without them",
+        "--listing", metavar="FILE|URL",
+        help="the venue's REST listing: a JSON or JSON.gz file, or its address (default: the venue's own; with --url none)",
+    )
+    parser.add_argument(
+        "--cache", type=Path, metavar="FOLDER",
+        help="keep the listing here for a day (default: finstream/listings in the user's cache folder)",
     )
     parser.add_argument("--url", help="connect here instead of the venue's own address")
     parser.add_argument(

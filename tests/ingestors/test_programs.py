@@ -14,7 +14,7 @@ import finstream_ingestors
 import pytest
 
 PACKAGE = Path(finstream_ingestors.__file__).parent
-NAMES = ["binance", "coinbase", "sim"]
+NAMES = ["binance", "coinbase", "kraken", "sim"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -108,7 +108,7 @@ def imported_modules(path: Path) -> set[str]:
 def test_ingestors_import_neither_the_engine_nor_anything_unnamed() -> None:
     files = sorted(PACKAGE.rglob("*.py"))
     assert len(files) > 20
-    allowed = {*sys.stdlib_module_names, "msgspec", "websockets"}
+    allowed = {*sys.stdlib_module_names, "msgspec", "websockets", "httpx"}
     assert {str(path): extra for path in files if (extra := imported_modules(path) - allowed)} == {}
 
 
