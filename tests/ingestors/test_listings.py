@@ -166,7 +166,7 @@ def test_a_program_checks_its_symbols_by_the_listing(
 
 def test_sigterm_while_the_listing_cannot_be_had(start: Callable[..., Any], rest: Rest, tmp_path: Path) -> None:
     rest.answers = [(429, {"Retry-After": "100"}, "")]
-    program = start("kraken", "--symbols", "BTC/USD", "--listing", rest.url, "--cache", str(tmp_path))
+    program = start("okx", "--symbols", "BTC/USDT", "--listing", rest.url, "--cache", str(tmp_path))
     assert "HTTP 429; next attempt in 100.0 s; --listing FILE does without" in program.next_status("listing")
     assert program.terminate() == 0
     assert program.stderr == ""
@@ -190,6 +190,12 @@ def test_production_refuses_test_endpoints_and_what_is_not_encrypted(
     assert "mode: simulation" in result.stderr
     assert "password" not in result.stderr
     assert "secret" not in result.stderr
+
+
+def test_production_refuses_test_endpoints_whose_names_do_not_say_it(run: Callable[..., Any]) -> None:
+    result = run("okx", "--symbols", "BTC/USDT", "--url", "wss://wspap.okx.com:8443/ws/v5/public", FINSTREAM_MODE="production")
+    assert result.returncode == 78
+    assert "is a test endpoint" in result.stderr
 
 
 def test_a_missing_library_is_named(rest: Rest, told: Lines, monkeypatch: pytest.MonkeyPatch) -> None:

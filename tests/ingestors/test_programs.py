@@ -14,7 +14,7 @@ import finstream_ingestors
 import pytest
 
 PACKAGE = Path(finstream_ingestors.__file__).parent
-NAMES = ["binance", "coinbase", "kraken", "sim"]
+NAMES = ["binance", "coinbase", "kraken", "okx", "sim"]
 
 
 @pytest.mark.parametrize("name", NAMES)
