@@ -3,6 +3,7 @@
 Facts of the venue that this rests on:
 
 * ``m`` (the buyer was the maker) true means that the aggressor sold.
+* bookTicker's ``u`` rises with each change of a symbol's book, on all connections alike.
 * bookTicker has no time on spot. Such a quote is stamped on receipt and says ``"quote_time":"local"``.
 * A trade's time ``T`` is no key (sweeps share it); its id ``t`` rises by one per symbol, so a hole is a loss.
 * aggTrade joins the trades of one order at one price. Of a symbol that comes both ways, the kind seen first is told and
@@ -62,6 +63,7 @@ class _AggregateTrade(msgspec.Struct, gc=False):
 
 
 class _BookTicker(msgspec.Struct, gc=False):
+    u: int
     s: str
     b: str
     B: str
@@ -81,6 +83,7 @@ class BinanceMapper:
 
     def __init__(self, symbols: dict[str, str], ledger: Ledger, *, exchange: str = "binance") -> None:
         self.tally = ledger.tally
+        self._ledger = ledger
         self._markets = markets(symbols, exchange, ledger)
         self._trades_from: dict[str, str] = {}
         self._frame = msgspec.json.Decoder(_Frame).decode
@@ -163,6 +166,8 @@ class BinanceMapper:
         market = self._markets.get(quote.s)
         if market is None:
             return self.tally.count_unmapped(quote.s)
+        if not self._ledger.admit_quote(quote.s, quote.u):
+            return ()
         market.set_quote(quote.b, quote.B, quote.a, quote.A)
         if quote.T is None:
             return (market.quote(ts=received_ns, quote_time="local"),)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, NoReturn
 
 from .addresses import shown
@@ -46,19 +46,20 @@ def need_websockets() -> None:
         ) from error
 
 
-def run_live(feed: Feed, writer: LineWriter, stop: StopSignals) -> None:
-    """Stream until a signal comes. Blocks.
+def run_live(feed: Feed, writer: LineWriter, stop: StopSignals, chore: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Stream until a signal comes; ``chore`` runs beside it. Blocks.
 
     Raises:
         MisconfiguredError: The URL is none.
         OutputClosedError: Nobody reads our lines any more.
         Stopped: A signal asked us to leave. The venue's socket is closed.
     """
-    asyncio.run(_until_stopped(Live(feed, writer, Backoff(circuit_after=_CIRCUIT_AFTER)), stop))
+    asyncio.run(_until_stopped(Live(feed, writer, Backoff(circuit_after=_CIRCUIT_AFTER)), stop, chore))
 
 
-async def _until_stopped(live: Live, stop: StopSignals) -> None:
+async def _until_stopped(live: Live, stop: StopSignals, chore: Callable[[], Coroutine[Any, Any, None]]) -> None:
     task = asyncio.create_task(live.run())
+    beside = asyncio.create_task(chore())
     loop = asyncio.get_running_loop()
     live.on_output_closed = task.cancel
     with stop.cancelling(lambda: loop.call_soon_threadsafe(task.cancel)):
@@ -66,6 +67,9 @@ async def _until_stopped(live: Live, stop: StopSignals) -> None:
             await task
         except asyncio.CancelledError:
             raise (OutputClosedError if live.is_output_closed else Stopped) from None
+        finally:
+            beside.cancel()
+            await asyncio.gather(beside, return_exceptions=True)
 
 
 class Live:

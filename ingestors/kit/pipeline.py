@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from .ledger import Ledger, prices_of
+from .ledger import Ledger
 from .lines import LineWriter
 from .mapper import Mapper
 from .outputs import Heartbeat, Output, Reconnect, Tick
@@ -24,7 +24,10 @@ class Pipeline:
     def __init__(self, mapper: Mapper, writer: LineWriter, ledger: Ledger) -> None:
         self._mapper = mapper
         self._writer = writer
+        self._ledger = ledger
         self._quotes = ledger.quotes
+        self._behind: set[str] = set()
+        """Symbols, by the venue's name, of which this connection, after it took over, has not told a quote yet."""
         self._encode_lines = msgspec.json.Encoder().encode_lines
         self._last_heartbeat_ns = 0
         self.tally = ledger.tally
@@ -44,8 +47,10 @@ class Pipeline:
         for output in outputs:
             if isinstance(output, Tick):
                 if output.price is None:
+                    if self._behind and self._is_behind(output):
+                        continue
                     tally.quotes += 1
-                    self._quotes[output.raw_symbol] = (output, received_ns)
+                    self._quotes[output.raw_symbol] = output
                 else:
                     tally.trades += 1
             elif isinstance(output, Heartbeat):
@@ -64,32 +69,41 @@ class Pipeline:
         """Take in what this connection received while another one was leading.
 
         The ledger knows which trades that one told. Of the quotes only the last one of each symbol is told, and only
-        if it came after the other connection's last one and differs from it.
+        if it is later than what the other connection told.
 
         Raises:
             OutputClosedError: Nobody reads our lines any more.
         """
         order: Reconnect | None = None
-        newest: dict[str, tuple[Tick, int]] = {}
+        newest: dict[str, Tick] = {}
         lines: list[Output] = []
         for message, received_ns in kept:
             for output in self._map(message, received_ns):
                 if isinstance(output, Reconnect):
                     order = output
                 elif isinstance(output, Tick) and output.price is None:
-                    newest[output.raw_symbol] = output, received_ns
+                    newest[output.raw_symbol] = output
                 elif not isinstance(output, Heartbeat):
                     self.tally.trades += isinstance(output, Tick)
                     lines.append(output)
-        for raw_symbol, (quote, received_ns) in newest.items():
-            told = self._quotes.get(raw_symbol)
-            if told is None or (received_ns > told[1] and prices_of(quote) != prices_of(told[0])):
-                self._quotes[raw_symbol] = quote, received_ns
+        self._behind = set(self._quotes)
+        for quote in newest.values():
+            if not self._is_behind(quote):
+                self._quotes[quote.raw_symbol] = quote
                 self.tally.quotes += 1
                 lines.append(quote)
         if lines:
             self._writer.write(self._encode_lines(lines))
         return order
+
+    def _is_behind(self, quote: Tick) -> bool:
+        """Whether the connection before has told this quote or a later one already."""
+        if quote.raw_symbol not in self._behind:
+            return False
+        if self._ledger.is_superseded(quote):
+            return True
+        self._behind.discard(quote.raw_symbol)
+        return False
 
     def _map(self, message: bytes, received_ns: int) -> Sequence[Output]:
         self.tally.messages += 1

@@ -7,11 +7,13 @@ import math
 import zlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from .addresses import check_address
 from .exits import DONE, MISCONFIGURED, IngestorParser, MisconfiguredError, complain, refuse_in_production
 from .lines import LineWriter, OutputClosedError
+from .listing_watch import watch_listing
 from .listings import Listings, cache_folder
 from .live import need_websockets, run_live
 from .mapper import Endpoint, Feed
@@ -51,12 +53,14 @@ class Venue:
     examples: str
     native_name: Callable[[str, str], str]
     """The venue's name of a pair, from its base and quote."""
-    listing_url: Callable[[Options], str]
-    """The address of the venue's REST listing."""
-    read_listing: Callable[[bytes], Listing]
-    """Read the body of the venue's REST listing. Raises msgspec.MsgspecError when it is something else."""
     open_feed: Callable[[Options, dict[str, str]], Feed]
     """Make a new feed for the mapped symbols (the venue's name -> ``BASE/QUOTE``). Raises MisconfiguredError."""
+    listing_url: Callable[[Options], str] | None = None
+    """The address of the venue's REST listing; None where there is none, with ``read_listing``."""
+    read_listing: Callable[[bytes], Listing] | None = None
+    """Read the body of the venue's REST listing. Raises msgspec.MsgspecError when it is something else."""
+    takes_tickers: bool = False
+    """Names without a slash may be subscribed to and stand for themselves, like ``AAPL``."""
     test_hosts: Collection[str] = ()
     """Hosts of the venue's test endpoints, where their names have no word for it (see ``addresses``)."""
     add_options: Callable[[argparse.ArgumentParser], None] = _no_options
@@ -83,8 +87,7 @@ def _stream(venue: Venue, options: Options, writer: LineWriter, stop: StopSignal
         refuse_in_production("a replay")
         if options.listing is not None and _is_url(options.listing):
             raise MisconfiguredError("--listing: a replay takes it from a FILE")
-        listing = read_listing_file(Path(options.listing), venue.read_listing) if options.listing else None
-        symbols = resolve(options.symbols, listing, venue.native_name)
+        symbols = resolve(options.symbols, _listing_file(venue, options), venue.native_name)
         _replay(venue, options, symbols, Recording(options.replay), writer)
         return
     if options.loop or options.speed != 1.0:
@@ -92,19 +95,35 @@ def _stream(venue: Venue, options: Options, writer: LineWriter, stop: StopSignal
     if options.url is not None:
         check_address("--url", options.url, venue.test_hosts)
     need_websockets()
-    listing = _listing(venue, options, writer)
+    listings = _listings(venue, options)
+    listing = listings.obtain(options.symbols, writer) if listings else _listing_file(venue, options)
     symbols = resolve(options.symbols, listing, venue.native_name)
     if not options.symbols:
         raise MisconfiguredError("--symbols is needed: name what to subscribe to")
     feed = venue.open_feed(options, symbols)
-    run_live(replace(feed, endpoint=_as_told(feed.endpoint, options)), writer, stop)
+    feed = replace(feed, endpoint=_as_told(feed.endpoint, options))
+
+    async def watch() -> None:
+        if listings is not None:
+            await watch_listing(listings, symbols, writer)
+
+    run_live(feed, writer, stop, watch)
 
 
-def _listing(venue: Venue, options: Options, writer: LineWriter) -> Listing | None:
-    """What the venue lists; None where another address is given and its listing is not: then names are joined."""
+def _listing_file(venue: Venue, options: Options) -> Listing | None:
+    if options.listing is None:
+        return None
+    if venue.read_listing is None:
+        raise MisconfiguredError(f"--listing: {venue.name} has none")
+    return read_listing_file(Path(options.listing), venue.read_listing)
+
+
+def _listings(venue: Venue, options: Options) -> Listings | None:
+    """Where to ask what the venue lists; None where a file says it, or where another address is given and no listing with
+    it: then names are joined."""
     told = options.listing
-    if told is not None and not _is_url(told):
-        return read_listing_file(Path(told), venue.read_listing)
+    if venue.listing_url is None or venue.read_listing is None or (told is not None and not _is_url(told)):
+        return None
     if told is None and (options.url is not None or not options.symbols):
         return None
     url = told or venue.listing_url(options)
@@ -112,7 +131,7 @@ def _listing(venue: Venue, options: Options, writer: LineWriter) -> Listing | No
     folder = options.cache or cache_folder()
     # By address: what another one lists must not serve in its place.
     cache = folder / f"{venue.name}-{zlib.crc32(url.encode()):08x}.json.gz" if folder else None
-    return Listings(url, venue.read_listing, cache).obtain(options.symbols, writer)
+    return Listings(url, venue.read_listing, cache)
 
 
 def _is_url(text: str) -> bool:
@@ -146,7 +165,7 @@ def _parser(venue: Venue) -> argparse.ArgumentParser:
     prog = f"finstream_ingestors.{venue.name}"
     parser = IngestorParser(prog=prog, description=venue.summary, examples=venue.examples)
     parser.add_argument(
-        "--symbols", type=_symbols, default=[], metavar="BASE/QUOTE,...",
+        "--symbols", type=partial(_symbols, takes_tickers=venue.takes_tickers), default=[], metavar="BASE/QUOTE,...",
         help="what to subscribe to, like BTC/USDT,ETH/USDT; in a replay, what to pass on",
     )
     parser.add_argument(
@@ -180,9 +199,9 @@ def _parser(venue: Venue) -> argparse.ArgumentParser:
     return parser
 
 
-def _symbols(text: str) -> list[str]:
+def _symbols(text: str, *, takes_tickers: bool) -> list[str]:
     try:
-        return parse_symbols(text)
+        return parse_symbols(text, takes_tickers=takes_tickers)
     except MisconfiguredError as error:
         raise argparse.ArgumentTypeError(str(error).removeprefix("--symbols: ")) from None
 

@@ -97,7 +97,7 @@ def test_the_first_snapshots_are_the_past(mapper: KrakenMapper) -> None:
 
 def test_snapshots_after_a_reconnect_tell_what_was_missed(mapper: KrakenMapper, ledger: Ledger) -> None:
     say(mapper, trades(trade(1)))
-    ledger.quotes["ABC/USD"] = say(mapper, ticker())[0], 0  # type: ignore[assignment]  # as the pipeline does
+    ledger.quotes["ABC/USD"] = say(mapper, ticker())[0]  # type: ignore[assignment]  # as the pipeline does
     mapper = KrakenMapper(SYMBOLS, ledger)
     snapshot = trades(trade(3), trade(1), trade(2), trade(9, symbol="XYZ/EUR"), kind="snapshot")
     assert [line["trade_id"] for line in lines(say(mapper, snapshot))] == [2, 3]

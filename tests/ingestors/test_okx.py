@@ -92,7 +92,7 @@ def test_the_first_push_is_the_past_unless_it_lies_after_what_was_told(mapper: O
     assert say(mapper, push("trades", trade(7), name="XYZ-USDT")) == []
     (told,) = lines(say(mapper, push("trades", trade(8))))
     assert told["trade_id"] == "8"
-    ledger.quotes["ABC-USDT"] = Tick(ts=1, **COMMON, **QUOTED), 0
+    ledger.quotes["ABC-USDT"] = Tick(ts=1, **COMMON, **QUOTED)
     mapper = OkxMapper(SYMBOLS, ledger)  # of the next connection
     assert say(mapper, push("trades", trade(8))) == []
     assert say(mapper, push("bbo-tbt", best())) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -66,8 +67,11 @@ def trade(trade_id: int, event_ms: int = START_NS // 10**6, symbol: str = "ABCUS
     )
 
 
+UPDATES = itertools.count(1)
+
+
 def quote() -> str:
-    return json.dumps({"u": 1, "s": "ABCUSD", "b": "1", "B": "2", "a": "3", "A": "4"})
+    return json.dumps({"u": next(UPDATES), "s": "ABCUSD", "b": "1", "B": "2", "a": "3", "A": "4"})
 
 
 def record(path: Path, messages: list[str], offsets_s: list[float] | None = None) -> Path:
