@@ -14,7 +14,14 @@ import finstream_ingestors
 import pytest
 
 PACKAGE = Path(finstream_ingestors.__file__).parent
-NAMES = ["binance", "coinbase", "keys", "kraken", "okx", "sim", "yahoo"]
+NAMES = sorted(
+    [path.stem for path in PACKAGE.glob("*.py") if "__main__" in path.read_text()]
+    + [path.parent.name for path in PACKAGE.glob("*/__main__.py")]
+)
+
+
+def test_programs_are_found() -> None:
+    assert {"binance", "coinbase", "keys", "kraken", "okx", "sim", "yahoo"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
