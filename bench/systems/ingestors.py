@@ -14,7 +14,7 @@ from bench.systems.connector_base import ConnectorSystem
 _MAPPERS: dict[str, tuple[str, str, dict[str, str]]] = {
     "binance": ("binance.mapper", "BinanceMapper", {"BTCUSDT": "BTC/USDT"}),
     "coinbase": ("coinbase.exchange", "ExchangeMapper", {"BTC-USD": "BTC/USD"}),
-    "kraken": ("kraken", "KrakenMapper", {"BTC/USD": "BTC/USD", "ETH/USD": "ETH/USD"}),
+    "kraken": ("kraken.mapper", "KrakenMapper", {"BTC/USD": "BTC/USD", "ETH/USD": "ETH/USD"}),
     "okx": ("okx", "OkxMapper", {"BTC-USDT": "BTC/USDT"}),
 }
 """Module, class, and symbols of the recordings."""

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 from finstream_ingestors.kit.ledger import Ledger
 from finstream_ingestors.kit.outputs import Heartbeat, Output, Reconnect, Status
-from finstream_ingestors.kraken import KrakenMapper, read_listing, subscribe_requests
+from finstream_ingestors.kraken.__main__ import read_listing, subscribe_requests
+from finstream_ingestors.kraken.mapper import KrakenMapper
 from local_kraken import LocalKraken, with_tickers
 from local_venue import Session
 

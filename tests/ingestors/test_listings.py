@@ -16,7 +16,7 @@ from finstream_ingestors.kit.exits import MisconfiguredError
 from finstream_ingestors.kit.lines import LineWriter
 from finstream_ingestors.kit.listings import FRESH_S, Listings
 from finstream_ingestors.kit.refusals import refusal_pause_s
-from finstream_ingestors.kraken import read_listing
+from finstream_ingestors.kraken.__main__ import read_listing
 
 BODY = json.dumps({"error": [], "result": {"XXBTZUSD": {"wsname": "XBT/USD"}, "ABCUSD.d": {}}})
 

@@ -129,7 +129,8 @@ def test_ingestors_import_neither_the_engine_nor_anything_unnamed() -> None:
         ("finstream_ingestors.sim.__main__", ["msgspec", "websockets", "asyncio"]),
         ("finstream_ingestors.binance.__main__", ["websockets"]),
         ("finstream_ingestors.coinbase.__main__", ["websockets"]),
-        ("finstream_ingestors.kraken", ["websockets", "httpx", "google", "cryptography"]),
+        ("finstream_ingestors.kraken.__main__", ["websockets", "httpx", "google", "cryptography"]),
+        ("finstream_ingestors.okx", ["websockets", "httpx"]),
         ("finstream_ingestors.yahoo", ["websockets", "httpx", "google", "cryptography"]),
     ],
 )
