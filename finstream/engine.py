@@ -2,11 +2,12 @@
 
 The nursery tree, from the outside in. Whoever uses something lives inside it, so nobody uses what is being stopped:
 
-    services      signals, store, dead letters, sessions    end last, flush what waits
+    services      signals, store, dead letters, sessions,
+                  metronome                                 end last, flush what waits
       pump        the data plane's thread                   ends once nothing reaches it any more
         children  ingestors and sinks, memory guard         climb their stop ladders once nobody listens
           front   public, admin, stream                     stops accepting, says goodbye, drains
-            configuration watch
+            configuration watch, scheduled restarts
 
 ``run_engine`` turns every ending into an exit code and one clear line in the log.
 """
@@ -43,11 +44,14 @@ from finstream.services.config_watch import ConfigWatch
 from finstream.services.dead_letters import DeadLetters
 from finstream.services.logs import Logs, get_logger, start_logging
 from finstream.services.memory_guard import MemoryGuard
+from finstream.services.metronome import Metronome
+from finstream.services.new_york import local
+from finstream.services.restart_times import RestartTimes
 from finstream.services.sessions import Sessions
 from finstream.services.store import Store
 from finstream.stopping import Stop
 from finstream.vocabulary.errors import ConfigError, RequestError
-from finstream.vocabulary.events import ConfigRejected, IngestorStatus, LogLevelChanged
+from finstream.vocabulary.events import ConfigRejected, IngestorStatus, LogLevelChanged, MarketStatus
 from finstream.vocabulary.settings import Settings
 
 __all__ = ["main", "run_engine"]
@@ -125,6 +129,10 @@ class Engine:
             mode=settings.mode,
             evicted=lambda sink, freed_bytes: self._memory.evicted(sink, freed_bytes),
         )
+        self._metronome = Metronome(settings, told=self._market_changed, logger=get_logger("marketstatus"))
+        self._restart_times = RestartTimes(
+            settings, restart_asset=self._supervisor.restart_if_running, reboot=self._reboot, logger=get_logger("assman")
+        )
         self._dead_letters = DeadLetters(
             settings.dead_letters, pump=self._pump, bus=self._bus, logger=get_logger("deadletters")
         )
@@ -156,6 +164,7 @@ class Engine:
             sessions=self._sessions,
             supervisor=self._supervisor,
             memory=self._memory,
+            metronome=self._metronome,
             config=self._config,
             logs=logs,
             bus=self._bus,
@@ -174,6 +183,7 @@ class Engine:
             await services.start(self._store.run)
             await services.start(self._dead_letters.run)
             await services.start(self._sessions.run)
+            await services.start(self._metronome.run)
             async with trio.open_nursery() as pumping:
                 await pumping.start(self._pump.run)
                 async with trio.open_nursery() as children:
@@ -190,6 +200,7 @@ class Engine:
             await front.start(self._front.run)
             async with trio.open_nursery() as watching:
                 await watching.start(self._config.run)
+                watching.start_soon(self._restart_times.run)
                 urls = self._listeners.urls(secure=self._tls is not None)
                 self._log.info(
                     "ready", version=finstream.__version__, epoch=self._epoch, mode=self._settings.mode, **urls
@@ -217,6 +228,8 @@ class Engine:
         self._sessions.refresh_priorities()
         self._memory.apply(settings.limits)
         await self._supervisor.apply(settings)
+        self._metronome.apply(settings)
+        self._restart_times.apply(settings)
         self._sessions.refresh_assets()
 
     def _hear(self, event: LineRejected | StatusLine) -> None:
@@ -226,6 +239,15 @@ class Engine:
         asset, status = self._pump.asset_name(event.asset), msgspec.Raw(event.line)
         self._log.info("ingestor status", asset=asset, status=status)
         self._bus.publish(IngestorStatus(asset=asset, status=status))
+
+    def _market_changed(self, event: MarketStatus) -> None:
+        """Those that follow the market pause and go on."""
+        self._bus.publish(event)
+        because = None
+        if event.status == "closed":
+            until = "" if event.next_change_us is None else f" until {local(event.next_change_us).isoformat(timespec='minutes')}"
+            because = f"{event.market} is closed{until}" + (", as simulated" if event.source == "simulation" else "")
+        self._supervisor.markets.tell(event.market, because)
 
     async def _reboot(self, origin: str) -> None:
         try:

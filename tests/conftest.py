@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import ssl
 import subprocess
-from collections.abc import Callable, Generator
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -62,6 +66,71 @@ def make_certificate() -> Callable[..., CertificateFiles]:
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory, make_certificate: Callable[..., CertificateFiles]) -> CertificateFiles:
     return make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+class MarketInfo:
+    """A server that answers as Nasdaq's market-info API is documented to: also, to clients that are no browser, not at all."""
+
+    def __init__(self) -> None:
+        self.status = "Open"
+        self.day = ""
+        """Of the session that it shows, in ISO format; empty: it shows none."""
+        self.trouble: list[tuple[int, dict[str, str], bytes] | None] = []
+        """What the next requests get instead: HTTP status, headers and body; None: no answer at all."""
+        self.asked: list[float] = []
+        """When, by the monotonic clock."""
+        self._closing = threading.Event()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                outer._answer(self)
+
+            def log_message(self, *_arguments: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/api/market-info"
+
+    def reply(self) -> bytes:
+        data: dict[str, Any] = {"country": "U.S.", "mrktStatus": self.status, "isBusinessDay": True}
+        if self.day:
+            times = {"pmOpenRaw": "04:00", "openRaw": "09:30", "closeRaw": "16:00", "ahCloseRaw": "20:00"}
+            data |= {name: f"{self.day}T{time}:00" for name, time in times.items()}
+        status = {"rCode": 200, "bCodeMessage": None, "developerMessage": None}
+        return json.dumps({"data": data, "message": None, "status": status}).encode()
+
+    def _answer(self, request: BaseHTTPRequestHandler) -> None:
+        self.asked.append(time.monotonic())
+        browser = "Mozilla" in request.headers["User-Agent"] and request.headers["Accept-Language"]
+        trouble = self.trouble.pop(0) if self.trouble else (200, {}, self.reply())
+        if not browser or trouble is None or request.path != "/api/market-info":
+            self._closing.wait(60)
+            return
+        status, headers, body = trouble
+        request.send_response(status)
+        for name, value in (headers | {"Content-Length": str(len(body))}).items():
+            request.send_header(name, value)
+        request.end_headers()
+        request.wfile.write(body)
+
+    def close(self) -> None:
+        self._closing.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def market_info() -> Iterator[MarketInfo]:
+    server = MarketInfo()
+    yield server
+    server.close()
 
 
 @pytest.hookimpl(wrapper=True)

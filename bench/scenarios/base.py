@@ -17,6 +17,7 @@ from bench.systems.base import (
     SymbolSystem,
     System,
 )
+from bench.systems.connector_base import ConnectorSystem
 from bench.workbench import Trial, Workbench
 
 __all__ = ["Kind", "Plot", "Point", "Scenario", "outcome_of", "percentiles_of"]
@@ -63,7 +64,7 @@ class Scenario:
         return _KINDS[self.kind](system)
 
 
-Kind = Literal["parsing", "streaming", "symbols", "on demand", "controlled", "arena"]
+Kind = Literal["parsing", "streaming", "symbols", "on demand", "controlled", "arena", "connectors"]
 _KINDS: dict[Kind, Callable[[System], bool]] = {
     "parsing": lambda system: isinstance(system, ParsingSystem),
     "streaming": lambda system: isinstance(system, StreamingSystem),
@@ -71,6 +72,7 @@ _KINDS: dict[Kind, Callable[[System], bool]] = {
     "on demand": lambda system: isinstance(system, OnDemandSystem),
     "controlled": lambda system: isinstance(system, ControlledSystem),
     "arena": lambda system: isinstance(system, ArenaSystem),
+    "connectors": lambda system: isinstance(system, ConnectorSystem),
 }
 
 

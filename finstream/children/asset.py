@@ -55,6 +55,7 @@ class Asset:
         self._simulated = simulated
         self._log = logger
         self._buffering_told = False
+        self._closed_because: str | None = None
         self._handle = self._add_to_pump()
         self.runner = Runner(self, spec, settings, guard=guard, logger=logger, jitter=jitter, wall_us=wall_us)
 
@@ -88,12 +89,28 @@ class Asset:
             next_attempt_us=runner.next_attempt_us,
             last_exit_code=runner.last_exit_code,
             priority=self.priority,
+            market=self.market,
+            restart_at=self._settings.restart_at,
             command=self._settings.command,
         )
 
     @property
     def priority(self) -> int:
         return self._settings.priority
+
+    @property
+    def market(self) -> str:
+        return self._settings.market
+
+    def heed_market(self, closed_because: str | None) -> None:
+        """Pause while its market is closed; None: it is not. What an operator did meanwhile stands until the next change."""
+        before, self._closed_because = self._closed_because, closed_because
+        if closed_because is None:
+            self.runner.relieve("MarketClosed")
+        elif before is None:
+            self.runner.hold("MarketClosed", closed_because)
+        else:
+            self.runner.restate("MarketClosed", closed_because)
 
     def message(self) -> bytes:
         """Its present state, as subscribers are told."""

@@ -24,9 +24,9 @@ class Holding:
         lowest = min((asset.priority for asset in running), default=0)
         held = [asset for asset in running if asset.priority == lowest]
         for asset in held:
-            asset.runner.stop("MemoryPressure")
+            asset.runner.hold("MemoryPressure")
         return [asset.name for asset in held]
 
     def release(self) -> list[str]:
         """Let those that are held start again, if they are wanted. Returns their names."""
-        return [asset.name for asset in self._assets() if asset.runner.relieve()]
+        return [asset.name for asset in self._assets() if asset.runner.relieve("MemoryPressure")]

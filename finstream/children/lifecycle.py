@@ -24,7 +24,7 @@ from typing import Literal
 from finstream.vocabulary.reasons import STOPS
 
 __all__ = [
-    "COMMANDS", "FAULTS", "HARD_STOPS", "LOG_LEVELS", "REASONS", "STATES", "TRANSITIONS", "IllegalTransitionError",
+    "COMMANDS", "FAULTS", "HARD_STOPS", "HOLDS", "LOG_LEVELS", "REASONS", "STATES", "TRANSITIONS", "IllegalTransitionError",
     "Lifecycle", "State",
 ]
 
@@ -36,7 +36,7 @@ STATES: dict[State, str] = {
     "running": "its process runs",
     "stopping": "its process has been asked to leave",
     "backoff": "it failed and is started again at next_attempt_us",
-    "paused": "an operator paused it, and only an operator starts it again; or memory is short (MemoryPressure)",
+    "paused": "an operator paused it, and only an operator starts it again; or it is held, for one of HOLDS",
     "done": "it finished; it is started again when somebody newly wants it",
     "misconfigured": "it cannot work as configured; started again by a change of its configuration or by an operator",
     "tripped": "it failed too often in a row; one attempt is made at next_attempt_us",
@@ -48,7 +48,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     "running": frozenset({"stopping", "done", "misconfigured", "backoff", "tripped"}),
     "stopping": frozenset({"idle", "starting", "paused", "backoff", "tripped"}),
     "backoff": frozenset({"starting", "idle", "paused"}),
-    "paused": frozenset({"starting", "idle", "paused"}),  # the last when an operator pauses what paused for memory
+    "paused": frozenset({"starting", "idle", "paused"}),  # the last when one reason takes over from another
     "done": frozenset({"starting", "idle", "paused"}),
     "misconfigured": frozenset({"starting", "idle", "paused"}),
     "tripped": frozenset({"starting", "idle", "paused"}),
@@ -73,11 +73,15 @@ REASONS: dict[str, str] = {
     "StartFailed": "the system could not start a process just now",
     "Crashed": "it ended by itself, with another exit code than 0 or 78, or by a signal",
     "MemoryRelieved": "it had paused because memory was short",
+    "MarketOpened": "it had paused because its market was closed",
     "CrashLoop": "it failed circuit_failures times within circuit_window_s, or on the one attempt after that",
     **STOPS,
 }
 """Why a state was entered."""
 
+
+HOLDS = {"MemoryPressure": "MemoryRelieved", "MarketClosed": "MarketOpened"}
+"""Why a child may be held, paused without an operator, and the reason with which it goes on by itself."""
 
 FAULTS = frozenset({"BackpressureOverflow", "SlowSink", "StdoutClosed", "StdinClosed"})
 """Stops that are the child's own fault: it comes back by the restart policy."""

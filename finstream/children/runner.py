@@ -15,7 +15,7 @@ import trio
 
 from finstream.children.demand import until_unwanted
 from finstream.children.guard import Guard
-from finstream.children.lifecycle import COMMANDS, FAULTS, HARD_STOPS, LOG_LEVELS, Lifecycle, State
+from finstream.children.lifecycle import COMMANDS, FAULTS, HARD_STOPS, HOLDS, LOG_LEVELS, Lifecycle, State
 from finstream.children.ports import Logger
 from finstream.children.restarts import Restarts
 from finstream.children.roles import Role
@@ -28,6 +28,8 @@ from finstream.vocabulary.settings import AssetSettings, SinkSettings
 __all__ = ["Runner"]
 
 _WRONG_CONFIGURATION = 78
+_AT_REST = frozenset({"idle", "backoff", "tripped", "done"})
+"""States without a process that one may leave by itself."""
 
 
 class Runner:
@@ -62,6 +64,8 @@ class Runner:
         self._restarts = Restarts(settings.restart, jitter)
         self._next_attempt = math.inf
         self._stop_reason: str | None = None
+        self._holds: dict[str, str] = {}
+        """Of ``HOLDS``, each with its detail."""
         self._serving = trio.CancelScope()
         self._left = False
         self._news = trio.lowlevel.ParkingLot()
@@ -81,10 +85,11 @@ class Runner:
           RequestError: ``wrong-state``.
         """
         state = self.life.state
-        takes_over = command == "pause" and state == "paused" and self.life.reason == "MemoryPressure"
+        takes_over = command == "pause" and state == "paused" and self.life.reason in HOLDS
         if state not in COMMANDS[command] and not takes_over:
             possible = ", ".join(sorted(COMMANDS[command]))
             raise RequestError("wrong-state", f"{self.spec.name} is {state}; {command} is possible in {possible}")
+        self._holds.clear()  # an operator's word counts more
         if command == "pause":
             if state in {"starting", "running", "stopping"}:
                 self.stop("Paused")
@@ -124,16 +129,44 @@ class Runner:
         elif self.life.state == "stopping" and reason == "Paused":
             self._stop_reason = reason
 
-    def relieve(self) -> bool:
-        """There is memory again. Returns whether it was stopped for want of it; then it starts again if it is wanted."""
-        if self.life.state == "stopping" and self._stop_reason == "MemoryPressure":
-            self._stop_reason = "MemoryRelieved"
-        elif self.life.state == "paused" and self.life.reason == "MemoryPressure":
-            self.life.enter("idle", "MemoryRelieved")
+    def hold(self, reason: str, detail: str = "") -> None:
+        """Stop it and keep it paused until :meth:`relieve`, for a reason of ``HOLDS``. An operator may start it all the same."""
+        self._holds[reason] = detail
+        if self.life.state in {"starting", "running"}:
+            self.stop(reason)
+        elif self.life.state in _AT_REST:
+            self._pause()
+            self._news.unpark_all()
+
+    def restate(self, reason: str, detail: str) -> None:
+        """It is held for this reason still, if no operator has decided otherwise, and this is to be said of it now."""
+        if self._holds.get(reason, detail) != detail:
+            self._holds[reason] = detail
+            if self.life.state == "paused" and self.life.reason == reason:
+                self._pause()
+
+    def relieve(self, reason: str) -> bool:
+        """That reason is gone. Returns whether it was paused for it, and for no other; then it starts again if it is wanted."""
+        if self._holds.pop(reason, None) is None:
+            return False
+        if self._holds:
+            if self.life.state == "paused" and self.life.reason == reason:
+                self._pause()
+            return False
+        if self.life.state == "stopping" and self._stop_reason in HOLDS:
+            self._stop_reason = HOLDS[reason]
+        elif self.life.state == "paused" and self.life.reason in HOLDS:
+            self.life.enter("idle", HOLDS[reason])
             self._news.unpark_all()
         else:
             return False
         return True
+
+    def restart_if_running(self) -> None:
+        """It is time for its scheduled restart: its process, if it has one, is replaced."""
+        if self.life.state in {"starting", "running"}:
+            self._restarts.forgive()
+            self.stop("ScheduledRestart")
 
     # --- the task --------------------------------------------------------------------------------------------------
 
@@ -155,6 +188,8 @@ class Runner:
 
     async def _rest(self) -> None:
         """Without a process: see whether there is a reason to start one, else wait for news."""
+        if self._holds and self.life.state in _AT_REST:
+            self._pause()
         state, wanted = self.life.state, self._role.is_wanted()
         waits = state in {"backoff", "tripped"}
         if state == "idle" and wanted:
@@ -236,9 +271,17 @@ class Runner:
             self._failed("StartFailed", str(error), 0.0)
 
     def _stopped(self, reason: str) -> None:
-        again = reason == "RestartRequested" or (reason == "ConfigChanged" and self._role.is_wanted())
-        pause = reason in {"Paused", "MemoryPressure"}
-        self.life.enter("paused" if pause else "starting" if again else "idle", reason)
+        if reason == "Paused":
+            self.life.enter("paused", reason)
+        elif self._holds:
+            self._pause()
+        else:
+            again = reason in {"ConfigChanged", "ScheduledRestart"} and self._role.is_wanted()
+            self.life.enter("starting" if again or reason == "RestartRequested" else "idle", reason)
+
+    def _pause(self) -> None:
+        reason, detail = next(iter(self._holds.items()))
+        self.life.enter("paused", reason, detail)
 
     def _failed(self, reason: str, detail: str, ran_s: float) -> None:
         now = trio.current_time()

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from finstream.vocabulary.errors import ConfigError
 from finstream.vocabulary.settings import AssetSettings, Settings, SinkSettings
 from finstream.vocabulary.topics import Topic, parse_topic
 
@@ -73,9 +74,16 @@ def asset_specs(settings: Settings, engine: EngineWords) -> dict[str, ChildSpec]
 
 
 def sink_specs(settings: Settings, engine: EngineWords) -> dict[str, ChildSpec]:
-    """The specs of all configured sinks, by name."""
+    """The specs of all configured sinks, by name.
+
+    Raises:
+      ConfigError: a production sink, in an engine that simulates. The configuration's check says so before; this holds
+      whatever became of that.
+    """
     specs = {}
     for name, sink in settings.sinks.items():
+        if sink.production and engine.mode != "production":
+            raise ConfigError(f"sinks.{name}.production", "this engine simulates", "write mode: production, and restart it")
         topics = tuple(parse_topic(topic) for topic in dict.fromkeys(sink.topics))
         specs[name] = replace(_spec(name, "sink", sink, engine), topics=topics)
     return specs

@@ -32,5 +32,9 @@ class AssetStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Of its last process; negative: the signal that ended it."""
     priority: int
     """0 to 9; when memory is short, lower pauses first."""
+    market: str
+    """``always``, or the market that it pauses with."""
+    restart_at: str | None
+    """``HH:MM`` in New York."""
     command: list[str]
     """As configured."""

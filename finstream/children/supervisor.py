@@ -13,6 +13,7 @@ from finstream.children.asset import Asset
 from finstream.children.demand import Demand
 from finstream.children.guard import Guard
 from finstream.children.holding import Holding
+from finstream.children.markets import Markets
 from finstream.children.ports import Bus, Logger
 from finstream.children.sink import Sink
 from finstream.children.spec import ChildSpec, EngineWords, asset_specs, sink_specs
@@ -67,6 +68,8 @@ class Supervisor:
         """Who wants which asset: :meth:`~finstream.children.demand.Demand.want` and ``unwant``."""
         self.holding = Holding(lambda: self._assets.values())
         """Pauses assets while memory is short."""
+        self.markets = Markets(lambda: self._assets.values())
+        """Pauses assets while their market is closed."""
         self._pump = pump
         self._bus = bus
         self._log = logger
@@ -136,6 +139,7 @@ class Supervisor:
             else:
                 self._assets[name] = self._keep(self._new_asset(spec, settings.assets[name]))
         self._assets = {name: self._assets[name] for name in assets}
+        self.markets.refresh()
         # After the assets: a sink's topics may name new ones.
         for name, spec in sinks.items():
             if sink := self._sinks.get(name):
@@ -227,6 +231,12 @@ class Supervisor:
           RequestError: ``unknown-asset``; ``wrong-state``: it is idle, paused or just being stopped.
         """
         await self._command("restart", asset, origin)
+
+    def restart_if_running(self, asset: str) -> None:
+        """It is time for the scheduled restart of an asset: its process is replaced, if it has one."""
+        if found := self._assets.get(asset):
+            self._log.info("scheduled restart", asset=asset, state=found.runner.life.state)
+            found.runner.restart_if_running()
 
     async def _command(self, command: str, name: str, origin: str) -> None:
         await trio.lowlevel.checkpoint()

@@ -19,6 +19,7 @@ _COMMANDS = {
     "subscribe": ("finstream.cli.subscribe:subscribe", "Print the ticks of topics as they come."),
     "assets": ("finstream.cli.assets:assets", "List the assets and the state of their ingestors."),
     "arena": ("finstream.cli.arena:arena", "Rank the sources by lag."),
+    "market": ("finstream.cli.market:market", "Show the stock market's status, or simulate one."),
     "clients": ("finstream.cli.clients:clients", "Show or delete a registered client."),
     "pause": ("finstream.cli.asset_commands:pause", "Stop an asset's ingestor and keep it stopped."),
     "start": ("finstream.cli.asset_commands:start", "Start an asset that was paused or has given up."),

@@ -16,10 +16,18 @@ from finstream.services.config_plan import Plan
 from finstream.services.config_watch import ConfigWatch
 from finstream.services.logs import Logs
 from finstream.services.memory_guard import MemoryGuard
+from finstream.services.metronome import Metronome
 from finstream.vocabulary.addresses import split_address
-from finstream.vocabulary.commands import AssetCommandAccepted, LogLevelAnswer, LogLevelRequest, RebootAccepted
+from finstream.vocabulary.commands import (
+    AssetCommandAccepted,
+    LogLevelAnswer,
+    LogLevelRequest,
+    MarketSimulation,
+    RebootAccepted,
+)
 from finstream.vocabulary.errors import ConfigError, RequestError
 from finstream.vocabulary.events import CommandReceived, LogLevelChanged
+from finstream.vocabulary.market import MarketView
 from finstream.vocabulary.settings import Settings
 
 __all__ = ["admin_routes", "admin_token", "check_token"]
@@ -73,10 +81,17 @@ def admin_routes(
     reboot: Callable[[str], Awaitable[None]],
     is_ready: Callable[[], bool],
     memory: MemoryGuard,
+    metronome: Metronome,
     with_token: bool,
 ) -> list[Route]:
     """``reboot(origin)`` begins a restart of the whole engine, or raises ConfigError if it could not start again."""
     commands = _Commands(supervisor, config, logs, bus, epoch, reboot)
+
+    async def simulate_market(call: Call) -> MarketView:
+        bus.publish(CommandReceived(command="simulate market", target=call.body.status or "off", origin=call.origin))
+        metronome.simulate(call.body.status)
+        return await metronome.view()
+
     asset_problems = ("unknown-asset", "wrong-state")
     routes = [
         Route(
@@ -102,6 +117,11 @@ def admin_routes(
         Route(
             method="PUT", path="/v1/logs/level", operation="setLogLevel", summary="Change how much is logged, at once.",
             handler=commands.set_log_level, body=LogLevelRequest, answer=LogLevelAnswer,
+        ),
+        Route(
+            method="PUT", path="/v1/market/simulation", operation="simulateMarket",
+            summary="Make up the stock market's status and stop asking for it; null: the truth again. Only in mode: simulation.",
+            handler=simulate_market, body=MarketSimulation, answer=MarketView, problems=("wrong-state",),
         ),
         Route(
             method="POST", path="/v1/reboot", operation="reboot", summary="Stop the engine cleanly and start it again.",

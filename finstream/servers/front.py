@@ -24,6 +24,7 @@ from finstream.services.bus import Bus
 from finstream.services.config_watch import ConfigWatch
 from finstream.services.logs import Logger, Logs
 from finstream.services.memory_guard import MemoryGuard
+from finstream.services.metronome import Metronome
 from finstream.services.ports import wall_clock_us
 from finstream.services.sessions import Sessions
 from finstream.vocabulary.settings import ListenSettings, Settings
@@ -80,6 +81,7 @@ class Front:
         sessions: Sessions,
         supervisor: Supervisor,
         memory: MemoryGuard,
+        metronome: Metronome,
         config: ConfigWatch,
         logs: Logs,
         bus: Bus,
@@ -98,7 +100,12 @@ class Front:
         origins = Origins(settings.listen.origins, map(address_of, listeners.all()))
         self._public = make_app(
             public_routes(
-                pump=pump, sessions=sessions, supervisor=supervisor, memory=memory, is_ready=self.is_ready
+                pump=pump,
+                sessions=sessions,
+                supervisor=supervisor,
+                memory=memory,
+                metronome=metronome,
+                is_ready=self.is_ready,
             ),
             origins=origins,
             listener=address_of(listeners.public)[0],
@@ -114,6 +121,7 @@ class Front:
                 reboot=reboot,
                 is_ready=self.is_ready,
                 memory=memory,
+                metronome=metronome,
                 with_token=token is not None,
             ),
             origins=origins,

@@ -1,4 +1,4 @@
-"""The public REST interface: clients and their subscriptions, assets, the arena, health."""
+"""The public REST interface: clients and their subscriptions, assets, the arena, the market, health."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from finstream.servers.routes import Call, Route
 from finstream.services import arena_view
 from finstream.services.arena_view import ArenaPlace
 from finstream.services.memory_guard import MemoryGuard
+from finstream.services.metronome import Metronome
 from finstream.services.session import ClientView
 from finstream.services.sessions import Sessions
 from finstream.services.topic_requests import read_policy
 from finstream.vocabulary.commands import Health, Registered, Registration, SubscriptionRequest, TopicList, Topics
 from finstream.vocabulary.errors import RequestError
+from finstream.vocabulary.market import MarketView
 
 __all__ = ["ArenaView", "AssetDetail", "AssetList", "health_routes", "public_routes", "with_description"]
 
@@ -46,8 +48,17 @@ class ArenaView(msgspec.Struct, frozen=True):
 
 
 def public_routes(
-    *, pump: Pump, sessions: Sessions, supervisor: Supervisor, memory: MemoryGuard, is_ready: Callable[[], bool]
+    *,
+    pump: Pump,
+    sessions: Sessions,
+    supervisor: Supervisor,
+    memory: MemoryGuard,
+    metronome: Metronome,
+    is_ready: Callable[[], bool],
 ) -> list[Route]:
+    async def market(_call: Call) -> MarketView:
+        return await metronome.view()
+
     clients = _Clients(sessions, memory)
     assets = _Assets(pump, supervisor)
     client, subscriptions = "/v1/clients/{uuid}", "/v1/clients/{uuid}/subscriptions"
@@ -98,6 +109,11 @@ def public_routes(
             summary="The pricing assets, ranked by lag, best first.",
             query={"symbol": "Rank by the lag of this symbol only, like BTC/USDT."}, handler=assets.arena,
             answer=ArenaView,
+        ),
+        Route(
+            method="GET", path="/v1/market", operation="describeMarket",
+            summary="Whether the stock market is open, who says so, and what comes next.",
+            handler=market, answer=MarketView,
         ),
         *health_routes(is_ready, memory),
     ]  # fmt: skip

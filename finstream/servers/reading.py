@@ -72,6 +72,8 @@ def _choices(kind: Any, path: str) -> tuple[str, ...]:
     """The words that a member of the outermost object may be, where it may be only some."""
     for struct in get_args(kind) or (kind,):
         for member in msgspec.structs.fields(struct):
-            if path == f"$.{member.encode_name}" and get_origin(member.type) is Literal:
-                return get_args(member.type)
+            if path == f"$.{member.encode_name}":
+                for possible in (member.type, *get_args(member.type)):  # itself, or beside null
+                    if get_origin(possible) is Literal:
+                        return get_args(possible)
     return ()

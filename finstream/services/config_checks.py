@@ -1,4 +1,4 @@
-"""What types cannot say: ranges, addresses, names that refer to each other, and that production has no made-up data."""
+"""What types cannot say: ranges, addresses, names that refer to each other."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from finstream.services.config_honesty import check_honesty
 from finstream.services.config_ranges import check_ranges
 from finstream.services.config_types import suggestion
+from finstream.services.new_york import clock_time
 from finstream.vocabulary.addresses import Address, parse_address
 from finstream.vocabulary.errors import ConfigError, RequestError
 from finstream.vocabulary.settings import AssetSettings, ListenSettings, Settings, SinkSettings, TlsSettings
@@ -29,18 +31,21 @@ def check(settings: Settings) -> None:
     _check_listen(settings.listen)
     _check_tls(settings.tls)
     _check_engine(settings)
+    _check_market(settings.market.url)
+    _check_time("restart_at", settings.restart_at)
     for name in settings.client_classes:
         _check_spelling(f"client_classes.{name}", name)
     for name, asset in settings.assets.items():
         _check_name(f"assets.{name}", name)
         _check_child(f"assets.{name}", asset)
-        _check_origin(f"assets.{name}.origin", asset, settings.mode)
+        _check_time(f"assets.{name}.restart_at", asset.restart_at)
     for name, sink in settings.sinks.items():
         _check_name(f"sinks.{name}", name)
         if name in settings.assets:
             raise ConfigError(f"sinks.{name}", "an asset has this name already", "rename one of them")
         _check_child(f"sinks.{name}", sink)
         _check_topics(f"sinks.{name}.topics", sink, settings)
+    check_honesty(settings)
 
 
 def _check_listen(listen: ListenSettings) -> None:
@@ -87,6 +92,28 @@ def _check_engine(settings: Settings) -> None:
         raise ConfigError("dead_letters.path", "the same file as state.path", "give each its own file")
 
 
+def _check_time(where: str, time: str | None) -> None:
+    try:
+        if time is not None:
+            clock_time(time)
+    except ValueError as error:
+        remedy = 'write the hour and the minute in New York, from "00:00" to "23:59", in quotes'
+        raise ConfigError(where, str(error), remedy) from None
+
+
+def _check_market(url: str | None) -> None:
+    if url is None:
+        return
+    remedy = "write a URL like https://api.nasdaq.com/api/market-info, or null"
+    try:
+        parts = urlsplit(url)
+        right = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        right = False
+    if not right:
+        raise ConfigError("market.url", f"{url!r} is not the address of a market-info API", remedy)
+
+
 def _check_spelling(where: str, name: str) -> None:
     if not ASSET_NAME.fullmatch(name):
         remedy = "use lower-case letters, digits, '_', '.' and '-', at most 64, and begin with a letter or digit"
@@ -122,12 +149,6 @@ def _texts_for_the_kernel(child: AssetSettings | SinkSettings) -> Iterator[tuple
     yield "cwd", child.cwd or ""
     for name, value in child.env.items():
         yield f"env.{name}", name + value
-
-
-def _check_origin(where: str, asset: AssetSettings, mode: str) -> None:
-    if asset.origin != "live" and mode == "production":
-        remedy = "write origin: live if the feed is real; else mode: simulation, which marks every message as simulated"
-        raise ConfigError(where, f"{asset.origin} data is not allowed in mode: production", remedy)
 
 
 def _check_topics(where: str, sink: SinkSettings, settings: Settings) -> None:

@@ -36,6 +36,8 @@ RANGES: dict[str, Range] = {
     "client_classes.*.priority": Range(0, 9),
     "dead_letters.max_bytes": Range(1024, 1 << 40),
     "dead_letters.files": Range(1, 1000),
+    "market.poll_open_s": Range(1, _DAY_S),
+    "market.poll_closed_s": Range(1, _DAY_S),
     "*.stop_grace_s": Range(0.0, _HOUR_S),
     "*.linger_s": Range(0.0, 30 * _DAY_S),
     "*.stdout_full_s": Range(0.1, _DAY_S),
@@ -58,7 +60,7 @@ def check_ranges(settings: Settings) -> None:
     Raises:
       ConfigError: a number is out of its range.
     """
-    for section in ("state", "limits", "dead_letters"):
+    for section in ("state", "limits", "dead_letters", "market"):
         _check(section, section, getattr(settings, section))
     if settings.limits.memory_hard_bytes < settings.limits.memory_soft_bytes:
         remedy = f"write {settings.limits.memory_soft_bytes} or more"
@@ -86,7 +88,7 @@ def _numbers(struct: msgspec.Struct, prefix: str = "") -> Iterator[tuple[str, fl
         value = getattr(struct, field.name)
         if isinstance(value, msgspec.Struct):
             yield from _numbers(value, f"{prefix}{field.name}.")
-        elif isinstance(value, (int, float)):
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
             yield prefix + field.name, value
 
 

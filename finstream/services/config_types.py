@@ -10,7 +10,7 @@ import difflib
 import math
 import types
 from collections.abc import Iterable
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
@@ -76,7 +76,7 @@ def _value(value: Any, kind: Any, where: str) -> Any:
         if not isinstance(value, list):
             raise ConfigError(where, f"expected a list, got {_name_of(value)}", f"write [{_example(value)}]")
         return [_value(item, arguments[0], f"{where}[{index}]") for index, item in enumerate(value)]
-    if origin is types.UnionType:
+    if origin in (types.UnionType, Union):  # the second where one of the choices is a Literal
         if value is None and type(None) in arguments:
             return None
         (kind,) = (argument for argument in arguments if argument is not type(None))

@@ -10,12 +10,14 @@ from typing import Any
 
 import msgspec
 
+from finstream.vocabulary.market import Phase
 from finstream.vocabulary.policies import Policy, Rate, Trades, WhenBehind
 from finstream.vocabulary.settings import STANDARD_CLASS, LogLevel
 
 __all__ = [
     "MAX_ID_BYTES", "MAX_REQUEST_BYTES", "PROTOCOL", "AssetCommandAccepted", "Goodbye", "Health", "LogLevelAnswer",
-    "LogLevelRequest", "Ping", "Pong", "RebootAccepted", "Registered", "Registration", "RequestId", "StreamError", "StreamMessage",
+    "LogLevelRequest", "MarketSimulation", "Ping", "Pong", "RebootAccepted", "Registered", "Registration", "RequestId",
+    "StreamError", "StreamMessage",
     "StreamRequest", "Subscribe", "Subscribed", "SubscriptionRequest", "TopicList", "Topics", "Unsubscribe", "Unsubscribed",
     "Warn", "Welcome",
 ]  # fmt: skip
@@ -86,6 +88,11 @@ class LogLevelRequest(_Request, frozen=True):
 class LogLevelAnswer(_Answer, frozen=True):
     level: str
     previous: str
+
+
+class MarketSimulation(_Request, frozen=True):
+    status: Phase | None
+    """Null ends the simulation."""
 
 
 class RebootAccepted(_Answer, frozen=True):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
+from finstream.vocabulary.market import Phase, Source
+
 __all__ = [
     "AssetStateChanged", "ClientConnected", "ClientDisconnected", "ClientRegistered", "ClientUnregistered", "CommandReceived",
     "ConfigRejected", "ConfigReloaded", "Event", "IngestorStatus", "LinesRejected", "LogLevelChanged",
-    "MemoryPressure", "Receipt",
+    "MarketStatus", "MemoryPressure", "Receipt",
 ]
 
 
@@ -115,6 +117,22 @@ class LogLevelChanged(_Event, frozen=True, kw_only=True, tag="LogLevelChanged"):
     previous: str
 
 
+class MarketStatus(_Event, frozen=True, kw_only=True, tag="MarketStatus"):
+    """A stock market's status, who says so, or whether that is simulated, has changed."""
+
+    market: str
+    status: Phase
+    previous: Phase | None
+    """None: nothing was known before."""
+    source: Source
+    simulated: bool
+    since_us: int
+    """Of the status."""
+    next_status: Phase | None
+    """What is expected next; None in a simulated market."""
+    next_change_us: int | None
+
+
 class MemoryPressure(_Event, frozen=True, kw_only=True, tag="MemoryPressure"):
     """What waits for all subscribers together crossed a mark, or somebody was let go because of it."""
 
@@ -130,5 +148,6 @@ class MemoryPressure(_Event, frozen=True, kw_only=True, tag="MemoryPressure"):
 
 Event = (
     AssetStateChanged | IngestorStatus | LinesRejected | ClientRegistered | ClientUnregistered | ClientConnected
-    | ClientDisconnected | CommandReceived | ConfigReloaded | ConfigRejected | LogLevelChanged | MemoryPressure
+    | ClientDisconnected | CommandReceived | ConfigReloaded | ConfigRejected | LogLevelChanged | MarketStatus
+    | MemoryPressure
 )

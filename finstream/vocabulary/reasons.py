@@ -74,6 +74,8 @@ STOPS: dict[str, str] = {
     "BackpressureOverflow": "its pipe stayed full for longer than stdout_full_s",
     "SlowSink": "it did not read its lines in time",
     "MemoryPressure": "too much waits in memory for subscribers, and others are more important",
+    "MarketClosed": "its market is closed",
+    "ScheduledRestart": "it is restart_at",
     "StdoutClosed": "it closed its standard output and stayed",
     "StdinClosed": "it closed its standard input and stayed",
 }

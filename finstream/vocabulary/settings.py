@@ -6,9 +6,11 @@ from typing import Literal
 
 import msgspec
 
+from finstream.vocabulary.market import MarketName, Phase
+
 __all__ = [
     "LIVE_KEYS", "STANDARD_CLASS", "AdminSettings", "AssetSettings", "ClientClass", "DeadLetterSettings", "Limits",
-    "ListenSettings", "LogLevel", "LogSettings", "QualitySettings", "RestartSettings", "Settings", "SinkSettings",
+    "ListenSettings", "LogLevel", "LogSettings", "MarketSettings", "QualitySettings", "RestartSettings", "Settings", "SinkSettings",
     "StateSettings", "TlsSettings",
 ]
 
@@ -76,6 +78,18 @@ class LogSettings(_Section, frozen=True, kw_only=True):
     level: LogLevel = "info"
 
 
+class MarketSettings(_Section, frozen=True, kw_only=True):
+    """How the status of the stock market is found out."""
+
+    url: str | None = None
+    """Whom to ask. None: Nasdaq itself, in production, while an asset has ``market: nasdaq``; else nobody."""
+    poll_open_s: float = 60.0
+    """How often, while there is trading, before and after hours too."""
+    poll_closed_s: float = 3600.0
+    simulate: Phase | None = None
+    """A status that is made up, from the start; only in ``mode: simulation``."""
+
+
 class DeadLetterSettings(_Section, frozen=True, kw_only=True):
     """Where rejected lines are kept: JSON lines, ``files`` files of up to ``max_bytes`` each, oldest dropped."""
 
@@ -115,7 +129,9 @@ class _ChildSettings(_Section, frozen=True, kw_only=True):
     restart: RestartSettings = RestartSettings()
 
 
-LIVE_KEYS = frozenset({"linger_s", "stop_grace_s", "restart", "start", "kind", "quality", "priority"})
+LIVE_KEYS = frozenset(
+    {"linger_s", "stop_grace_s", "restart", "start", "kind", "quality", "priority", "market", "restart_at", "production"}
+)
 """Keys of an asset or sink whose change takes effect under the running process; any other needs a new one."""
 
 
@@ -131,12 +147,18 @@ class AssetSettings(_ChildSettings, frozen=True, kw_only=True):
     quality: QualitySettings = QualitySettings()
     priority: int = 5
     """0 to 9; when memory is short, lower pauses first."""
+    market: MarketName = "always"
+    """Paused while this market is closed."""
+    restart_at: str | None = None
+    """``HH:MM`` in New York: every day its process, if it runs, is replaced."""
 
 
 class SinkSettings(_ChildSettings, frozen=True, kw_only=True):
     topics: list[str]
     priority: int = 9
     """0 to 9, beside those of the clients' classes."""
+    production: bool = False
+    """It must never get anything simulated: ``mode: simulation`` is refused while it is configured."""
 
 
 class Settings(_Section, frozen=True, kw_only=True):
@@ -148,6 +170,9 @@ class Settings(_Section, frozen=True, kw_only=True):
     limits: Limits = Limits()
     logs: LogSettings = LogSettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()
+    market: MarketSettings = MarketSettings()
+    restart_at: str | None = None
+    """``HH:MM`` in New York: every day the engine restarts as a whole."""
     client_classes: dict[str, ClientClass] = {}
     assets: dict[str, AssetSettings] = {}
     sinks: dict[str, SinkSettings] = {}

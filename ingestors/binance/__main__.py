@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -17,12 +18,15 @@ from ..kit.venue import Options, Venue, run
 from .mapper import BinanceMapper
 
 _URL: Final = "wss://stream.binance.com:9443/stream?timeUnit=MICROSECOND"
+_LISTING_URL: Final = "https://api.binance.com/api/v3/exchangeInfo"
 _STREAMS_PER_CONNECTION: Final = 1024
 _STREAMS_PER_REQUEST: Final = 200
 _REQUEST_SPACING_S: Final = 0.3
 """The venue takes 5 messages a second, pongs included, and bans who sends more."""
 _IDLE_S: Final = 300.0
 """There is no heartbeat to wait for and a quiet pair may be silent for minutes; dead sockets are found by pings."""
+_LIFETIME_S: Final = 23.5 * 3600
+"""The venue closes a connection after 24 hours."""
 
 EXAMPLES: Final = """\
   python -m finstream_ingestors.binance --symbols BTC/USDT,ETH/USDT
@@ -69,12 +73,13 @@ def subscribe_requests(raw_symbols: Sequence[str]) -> list[str]:
 
 def open_feed(options: Options, symbols: dict[str, str]) -> Feed:
     endpoint = Endpoint(
-        url=options.url or _URL,
+        url=_URL,
         requests=[] if options.replay else subscribe_requests(list(symbols)),
         request_spacing_s=_REQUEST_SPACING_S,
-        idle_s=options.idle_s or _IDLE_S,
+        idle_s=_IDLE_S,
+        lifetime_s=_LIFETIME_S,
     )
-    return Feed(mapper=BinanceMapper(symbols, exchange=options.exchange), endpoint=endpoint)
+    return Feed(endpoint=endpoint, open_mapper=partial(BinanceMapper, symbols, exchange=options.exchange))
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -89,6 +94,7 @@ VENUE: Final = Venue(
     summary="Trades and best bid/ask of Binance spot, one tick a line. Protocol: docs/ingestor-protocol.md.",
     examples=EXAMPLES,
     native_name=lambda base, quote: base + quote,
+    listing_url=lambda _options: _LISTING_URL,
     read_listing=read_listing,
     open_feed=open_feed,
     add_options=add_options,

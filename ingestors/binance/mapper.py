@@ -3,8 +3,9 @@
 Facts of the venue that this rests on:
 
 * ``m`` (the buyer was the maker) true means that the aggressor sold.
+* bookTicker's ``u`` rises with each change of a symbol's book, on all connections alike.
 * bookTicker has no time on spot. Such a quote is stamped on receipt and says ``"quote_time":"local"``.
-* A trade's time ``T`` is no key (sweeps share it); its id ``t`` rises by one per symbol.
+* A trade's time ``T`` is no key (sweeps share it); its id ``t`` rises by one per symbol, so a hole is a loss.
 * aggTrade joins the trades of one order at one price. Of a symbol that comes both ways, the kind seen first is told and
   the other one ignored, so that no trade is told twice.
 * Acknowledgements carry no stream name, only the request's id; some errors do not even have that.
@@ -17,9 +18,9 @@ from typing import Final
 
 import msgspec
 
+from ..kit.ledger import Ledger
 from ..kit.market import Market, markets
 from ..kit.outputs import Output, Reconnect, Status
-from ..kit.tally import Tally
 from ..kit.times import epoch_ns
 
 __all__ = ["BinanceMapper"]
@@ -62,6 +63,7 @@ class _AggregateTrade(msgspec.Struct, gc=False):
 
 
 class _BookTicker(msgspec.Struct, gc=False):
+    u: int
     s: str
     b: str
     B: str
@@ -79,9 +81,10 @@ class _Times(msgspec.Struct, gc=False):
 class BinanceMapper:
     """See ``kit.mapper.Mapper``. ``symbols`` maps ``BTCUSDT`` to ``BTC/USDT``."""
 
-    def __init__(self, symbols: dict[str, str], *, exchange: str = "binance") -> None:
-        self.tally = Tally()
-        self._markets = markets(symbols, exchange)
+    def __init__(self, symbols: dict[str, str], ledger: Ledger, *, exchange: str = "binance") -> None:
+        self.tally = ledger.tally
+        self._ledger = ledger
+        self._markets = markets(symbols, exchange, ledger)
         self._trades_from: dict[str, str] = {}
         self._frame = msgspec.json.Decoder(_Frame).decode
         self._trade = msgspec.json.Decoder(_Trade).decode
@@ -93,10 +96,6 @@ class BinanceMapper:
             "aggTrade": self._on_aggregate_trade,
             "bookTicker": self._on_book_ticker,
         }
-
-    def start_connection(self) -> None:
-        for market in self._markets.values():
-            market.forget_quote()
 
     def map(self, message: bytes, received_ns: int) -> Sequence[Output]:
         frame = self._frame(message)
@@ -128,8 +127,11 @@ class BinanceMapper:
             return self.tally.count_unmapped(trade.s)
         if not self._tells_trades(market, "trade"):
             return ()
-        side = "sell" if trade.m else "buy"
-        return (market.trade(price=trade.p, volume=trade.q, side=side, trade_id=trade.t, ts=trade.T),)
+        outputs: list[Output] = []
+        if market.admit(trade.t, outputs):
+            side = "sell" if trade.m else "buy"
+            outputs.append(market.trade(price=trade.p, volume=trade.q, side=side, trade_id=trade.t, ts=trade.T))
+        return outputs
 
     def _on_aggregate_trade(self, body: bytes, _received_ns: int) -> Sequence[Output]:
         trade = self._aggregate_trade(body)
@@ -138,17 +140,20 @@ class BinanceMapper:
             return self.tally.count_unmapped(trade.s)
         if not self._tells_trades(market, "aggTrade"):
             return ()
-        return (
-            market.trade(
-                price=trade.p,
-                volume=trade.q,
-                side="sell" if trade.m else "buy",
-                trade_id=trade.a,
-                ts=trade.T,
-                first_trade_id=trade.f,
-                last_trade_id=trade.l,
-            ),
-        )
+        outputs: list[Output] = []
+        if market.admit(trade.a, outputs):
+            outputs.append(
+                market.trade(
+                    price=trade.p,
+                    volume=trade.q,
+                    side="sell" if trade.m else "buy",
+                    trade_id=trade.a,
+                    ts=trade.T,
+                    first_trade_id=trade.f,
+                    last_trade_id=trade.l,
+                )
+            )
+        return outputs
 
     def _tells_trades(self, market: Market, kind: str) -> bool:
         if self._trades_from.setdefault(market.raw_symbol, kind) == kind:
@@ -161,6 +166,8 @@ class BinanceMapper:
         market = self._markets.get(quote.s)
         if market is None:
             return self.tally.count_unmapped(quote.s)
+        if not self._ledger.admit_quote(quote.s, quote.u):
+            return ()
         market.set_quote(quote.b, quote.B, quote.a, quote.A)
         if quote.T is None:
             return (market.quote(ts=received_ns, quote_time="local"),)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -15,6 +16,9 @@ from ..kit.recording import Recorded, Recording
 from ..kit.symbols import Listing
 from ..kit.venue import Options, Venue, run
 from . import advanced, exchange
+
+EXCHANGE_LISTING_URL: Final = "https://api.exchange.coinbase.com/products"
+ADVANCED_LISTING_URL: Final = "https://api.coinbase.com/api/v3/brokerage/market/products"
 
 EXAMPLES: Final = """\
   python -m finstream_ingestors.coinbase --symbols BTC/USD,ETH/USD
@@ -88,14 +92,13 @@ def open_feed(options: Options, symbols: dict[str, str]) -> Feed:
     name: str | None = options.feed
     if name is None:
         name = detect_feed(Recording(options.replay)) if options.replay else "exchange"
-    product_ids = list(symbols)
     if name == "advanced":
-        mapper = advanced.AdvancedMapper(symbols)
-        return Feed(mapper=mapper, endpoint=advanced.endpoint(product_ids, url=options.url, idle_s=options.idle_s))
-    return Feed(
-        mapper=exchange.ExchangeMapper(symbols),
-        endpoint=exchange.endpoint(product_ids, url=options.url, idle_s=options.idle_s),
-    )
+        return Feed(endpoint=advanced.endpoint(list(symbols)), open_mapper=partial(advanced.AdvancedMapper, symbols))
+    return Feed(endpoint=exchange.endpoint(list(symbols)), open_mapper=partial(exchange.ExchangeMapper, symbols))
+
+
+def listing_url(options: Options) -> str:
+    return ADVANCED_LISTING_URL if options.feed == "advanced" else EXCHANGE_LISTING_URL
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -110,6 +113,7 @@ VENUE: Final = Venue(
     summary="Trades and best bid/ask of Coinbase, one tick a line. Protocol: docs/ingestor-protocol.md.",
     examples=EXAMPLES,
     native_name=lambda base, quote: f"{base}-{quote}",
+    listing_url=listing_url,
     read_listing=read_listing,
     open_feed=open_feed,
     add_options=add_options,

@@ -13,12 +13,11 @@ from typing import Final
 
 import msgspec
 
+from ..kit.ledger import Ledger
 from ..kit.mapper import Endpoint
 from ..kit.market import markets
 from ..kit.outputs import Heartbeat, Output, Status
-from ..kit.tally import Tally
 from ..kit.times import iso_ns
-from ..kit.trade_ids import TradeIds
 
 __all__ = ["AdvancedMapper", "endpoint"]
 
@@ -76,20 +75,14 @@ class _SubscriptionsEvent(msgspec.Struct):
 class AdvancedMapper:
     """See ``kit.mapper.Mapper``. ``symbols`` maps ``BTC-USD`` to ``BTC/USD``."""
 
-    def __init__(self, symbols: dict[str, str]) -> None:
-        self.tally = Tally()
-        self._markets = markets(symbols, "coinbase")
-        self._trade_ids = {product_id: TradeIds() for product_id in symbols}
+    def __init__(self, symbols: dict[str, str], ledger: Ledger) -> None:
+        self.tally = ledger.tally
+        self._markets = markets(symbols, "coinbase", ledger)
         self._sequence: int | None = None
         self._envelope = msgspec.json.Decoder(_Envelope).decode
         self._trades = msgspec.json.Decoder(list[_TradesEvent]).decode
         self._tickers = msgspec.json.Decoder(list[_TickerEvent]).decode
         self._subscriptions = msgspec.json.Decoder(list[_SubscriptionsEvent]).decode
-
-    def start_connection(self) -> None:
-        self._sequence = None
-        for market in self._markets.values():
-            market.forget_quote()
 
     def map(self, message: bytes, received_ns: int) -> Sequence[Output]:  # noqa: ARG002 - all that matters here is dated
         envelope = self._envelope(message)
@@ -122,26 +115,25 @@ class AdvancedMapper:
         last, self._sequence = self._sequence, number
         if last is None or number == last + 1 or number == 0:  # zero: in a recording, the next connection
             return []
+        if number > last:
+            return [self.tally.count_gap(number - last - 1, f"message {number}")]
         self.tally.gaps += 1
-        if number <= last:
-            return [Status("gap", f"out of order: message {number} after {last}; {self.tally.gaps} gaps so far")]
-        missing = number - last - 1
-        self.tally.lost += missing
-        so_far = f"{self.tally.lost} lost in {self.tally.gaps} gaps so far"
-        return [Status("gap", f"{missing} lost before message {number}; {so_far}")]
+        return [Status("gap", f"out of order: message {number} after {last}; {self.tally.gaps} gaps so far")]
 
     def _on_trades(self, event: _TradesEvent) -> list[Output]:
         outputs: list[Output] = []
         is_snapshot = event.type == "snapshot"
-        known = {product_id for product_id, trade_ids in self._trade_ids.items() if trade_ids.highest is not None}
+        known = {product_id for product_id, market in self._markets.items() if market.told.highest is not None}
         for trade in reversed(event.trades):
             market = self._markets.get(trade.product_id)
             if market is None:
                 outputs += self.tally.count_unmapped(trade.product_id)
                 continue
-            trade_ids, number = self._trade_ids[trade.product_id], int(trade.trade_id)
-            is_news = not is_snapshot or (trade.product_id in known and trade_ids.is_later(number))
-            if not trade_ids.add(number) or not is_news:
+            number = int(trade.trade_id)
+            is_news = not is_snapshot or (trade.product_id in known and market.told.is_later(number))
+            if not market.admit(number, outputs, is_numbered=False):  # the messages are numbered already
+                continue
+            if not is_news:
                 self.tally.ignored["trades of the past"] += 1
                 continue
             side = TAKER_SIDE.get(trade.side)
@@ -161,12 +153,12 @@ class AdvancedMapper:
         return [market.quote(ts=timestamp, quote_time="envelope")]
 
 
-def endpoint(product_ids: Sequence[str], *, url: str | None, idle_s: float | None) -> Endpoint:
+def endpoint(product_ids: Sequence[str]) -> Endpoint:
     products = list(product_ids)
     requests = [{"type": "subscribe", "product_ids": products, "channel": channel} for channel in _CHANNELS]
     return Endpoint(
-        url=url or URL,
+        url=URL,
         requests=[json.dumps(request) for request in requests],
         request_spacing_s=_REQUEST_SPACING_S,
-        idle_s=idle_s or IDLE_S,
+        idle_s=IDLE_S,
     )

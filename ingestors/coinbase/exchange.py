@@ -13,12 +13,11 @@ from typing import Final
 
 import msgspec
 
+from ..kit.ledger import Ledger
 from ..kit.mapper import Endpoint
 from ..kit.market import Market, markets
 from ..kit.outputs import Heartbeat, Output, Status
-from ..kit.tally import Tally
 from ..kit.times import iso_ns
-from ..kit.trade_ids import TradeIds
 
 __all__ = ["ExchangeMapper", "endpoint"]
 
@@ -56,18 +55,12 @@ class _Channel(msgspec.Struct):
 class ExchangeMapper:
     """See ``kit.mapper.Mapper``. ``symbols`` maps ``BTC-USD`` to ``BTC/USD``."""
 
-    def __init__(self, symbols: dict[str, str]) -> None:
-        self.tally = Tally()
-        self._markets = markets(symbols, "coinbase")
-        self._trade_ids = {product_id: TradeIds() for product_id in symbols}
+    def __init__(self, symbols: dict[str, str], ledger: Ledger) -> None:
+        self.tally = ledger.tally
+        self._markets = markets(symbols, "coinbase", ledger)
         self._quoted: set[str] = set()
         self._decode = msgspec.json.Decoder(_Message).decode
         self._channels = msgspec.json.Decoder(list[_Channel]).decode
-
-    def start_connection(self) -> None:
-        self._quoted.clear()
-        for market in self._markets.values():
-            market.forget_quote()
 
     def map(self, message: bytes, received_ns: int) -> Sequence[Output]:  # noqa: ARG002 - all that matters here is dated
         decoded = self._decode(message)
@@ -91,20 +84,18 @@ class ExchangeMapper:
         return iso_ns(self._decode(message).time)
 
     def _on_match(self, market: Market, match: _Message) -> Sequence[Output]:
-        trade_ids = self._trade_ids[match.product_id]
-        is_news = match.type == "match" or trade_ids.is_later(match.trade_id)
-        if not trade_ids.add(match.trade_id) or not is_news:
+        outputs: list[Output] = []
+        is_news = match.type == "match" or market.told.is_later(match.trade_id)
+        if not market.admit(match.trade_id, outputs):
+            return outputs
+        if not is_news:
             self.tally.ignored[f"{match.type} of the past"] += 1
-            return ()
-        return (
-            market.trade(
-                price=match.price,
-                volume=match.size,
-                side=TAKER_SIDE.get(match.side),
-                trade_id=match.trade_id,
-                ts=match.time,
-            ),
+            return outputs
+        side = TAKER_SIDE.get(match.side)
+        outputs.append(
+            market.trade(price=match.price, volume=match.size, side=side, trade_id=match.trade_id, ts=match.time)
         )
+        return outputs
 
     def _on_ticker(self, market: Market, ticker: _Message) -> Sequence[Output]:
         is_past = ticker.product_id not in self._quoted
@@ -116,6 +107,6 @@ class ExchangeMapper:
         return (market.quote(ts=ticker.time),)
 
 
-def endpoint(product_ids: Sequence[str], *, url: str | None, idle_s: float | None) -> Endpoint:
+def endpoint(product_ids: Sequence[str]) -> Endpoint:
     request = {"type": "subscribe", "product_ids": list(product_ids), "channels": ["matches", "ticker", "heartbeat"]}
-    return Endpoint(url=url or URL, requests=[json.dumps(request)], idle_s=idle_s or IDLE_S)
+    return Endpoint(url=URL, requests=[json.dumps(request)], idle_s=IDLE_S)

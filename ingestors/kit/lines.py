@@ -32,6 +32,7 @@ class LineWriter:
         self._buffer = bytearray()
         self.is_writing = False
         """True while a write may block; a signal handler that wants to leave must raise then, not wait."""
+        self._is_abandoned = False
 
     @property
     def has_pending(self) -> bool:
@@ -49,7 +50,13 @@ class LineWriter:
         self._buffer += line.encode("utf-8", "replace") + b"\n"
         self.flush()
 
+    def abandon(self) -> None:
+        """Write nothing more: what is still to come is dropped. For leaving, where a write to a full pipe would hang."""
+        self._is_abandoned = True
+
     def flush(self) -> None:
+        if self._is_abandoned:
+            self._buffer.clear()
         if not self._buffer:
             return
         batch = bytes(self._buffer)

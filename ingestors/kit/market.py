@@ -1,8 +1,12 @@
-"""What is known of one symbol at a venue: its names and the best bid and ask last told. It makes the ticks."""
+"""What is known of one symbol at a venue: its names, the best bid and ask last told on this connection, and which of its
+trades were told on any. It makes the ticks."""
 
 from __future__ import annotations
 
-from .outputs import Tick
+from .ledger import Ledger
+from .outputs import Output, Tick
+from .tally import Tally
+from .trade_ids import TradeIds
 
 __all__ = ["Market", "markets"]
 
@@ -10,21 +14,19 @@ __all__ = ["Market", "markets"]
 class Market:
     """One symbol. Empty text in a quote counts as absent."""
 
-    __slots__ = ("ask_price", "ask_volume", "bid_price", "bid_volume", "exchange", "raw_symbol", "symbol")
+    __slots__ = ("_tally", "ask_price", "ask_volume", "bid_price", "bid_volume", "exchange", "raw_symbol", "symbol", "told")
 
-    def __init__(self, raw_symbol: str, symbol: str, exchange: str) -> None:
+    def __init__(self, raw_symbol: str, symbol: str, exchange: str, told: TradeIds, tally: Tally) -> None:
         self.raw_symbol = raw_symbol
         self.symbol = symbol
         self.exchange = exchange
-        self.forget_quote()
+        self.told = told
+        self._tally = tally
+        self.set_quote(None, None, None, None)
 
     @property
     def has_quote(self) -> bool:
         return self.bid_price is not None or self.ask_price is not None
-
-    def forget_quote(self) -> None:
-        """The connection ended, and the quote with it."""
-        self.set_quote(None, None, None, None)
 
     def set_quote(
         self, bid_price: str | None, bid_volume: str | None, ask_price: str | None, ask_volume: str | None
@@ -33,6 +35,25 @@ class Market:
         self.bid_volume: str | None = bid_volume or None
         self.ask_price: str | None = ask_price or None
         self.ask_volume: str | None = ask_volume or None
+
+    def admit(self, trade_id: int, outputs: list[Output], *, is_numbered: bool = True) -> bool:
+        """Whether a trade is news; if so it counts as told.
+
+        Args:
+            trade_id: The venue's, as a number.
+            outputs: Takes a line about the trades that are missing before this one.
+            is_numbered: The venue's ids rise by one per symbol, so that a hole is a loss.
+        """
+        told = self.told
+        if not told.add(trade_id):
+            self._tally.ignored["trades told before"] += 1
+            return False
+        if is_numbered and told.skipped:
+            if told.skipped > 0:
+                outputs.append(self._tally.count_gap(told.skipped, f"trade {trade_id} of {self.raw_symbol}"))
+            else:
+                self._tally.lost -= 1  # it comes late, but it comes
+        return True
 
     def trade(
         self,
@@ -78,6 +99,9 @@ class Market:
         )
 
 
-def markets(symbols: dict[str, str], exchange: str) -> dict[str, Market]:
+def markets(symbols: dict[str, str], exchange: str, ledger: Ledger) -> dict[str, Market]:
     """One for each mapped symbol, by the venue's name."""
-    return {raw_symbol: Market(raw_symbol, symbol, exchange) for raw_symbol, symbol in symbols.items()}
+    return {
+        raw_symbol: Market(raw_symbol, symbol, exchange, ledger.trade_ids(raw_symbol), ledger.tally)
+        for raw_symbol, symbol in symbols.items()
+    }

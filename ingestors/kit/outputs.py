@@ -41,8 +41,8 @@ class Tick(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True, gc=Fal
 
 
 class Status(msgspec.Struct, tag_field="type", tag="status", frozen=True):
-    """For the operators. States in use: connecting, connected, subscribed, reconnecting, error, gap, unmapped,
-    replaying and finished."""
+    """For the operators. States in use: listing, connecting, connected, subscribed, reconnecting, succeeded, circuit,
+    maintenance, error, gap, unmapped, replaying and finished."""
 
     state: str
     detail: str
@@ -53,9 +53,13 @@ class Heartbeat(msgspec.Struct, tag_field="type", tag="heartbeat", frozen=True):
 
 
 class Reconnect(msgspec.Struct, frozen=True):
-    """Not a line: the venue is about to close this connection, open another one now."""
+    """Not a line. The venue is about to close this connection: open the next one beside it and let it take over.
+
+    With ``wait_s`` the venue wants to be left alone instead: leave now, come back after so long at the earliest.
+    """
 
     reason: str
+    wait_s: float = 0.0
 
 
 Output: TypeAlias = Tick | Status | Heartbeat | Reconnect

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
+from .ledger import Ledger
 from .lines import LineWriter
 from .mapper import Mapper
 from .outputs import Heartbeat, Output, Reconnect, Tick
@@ -17,17 +19,18 @@ _SAMPLE_BYTES: Final = 160
 
 
 class Pipeline:
-    """Maps messages, counts what becomes of them, and puts the lines into the writer's buffer."""
+    """Maps the messages of one connection, counts what becomes of them, and puts the lines into the writer's buffer."""
 
-    def __init__(self, mapper: Mapper, writer: LineWriter) -> None:
+    def __init__(self, mapper: Mapper, writer: LineWriter, ledger: Ledger) -> None:
         self._mapper = mapper
         self._writer = writer
-        self._encoder = msgspec.json.Encoder()
+        self._ledger = ledger
+        self._quotes = ledger.quotes
+        self._behind: set[str] = set()
+        """Symbols, by the venue's name, of which this connection, after it took over, has not told a quote yet."""
+        self._encode_lines = msgspec.json.Encoder().encode_lines
         self._last_heartbeat_ns = 0
-        self.tally = mapper.tally
-
-    def start_connection(self) -> None:
-        self._mapper.start_connection()
+        self.tally = ledger.tally
 
     def take(self, message: bytes, received_ns: int) -> Reconnect | None:
         """Take in one message. Returns the mapper's order to reconnect, if there is one.
@@ -35,21 +38,19 @@ class Pipeline:
         Raises:
             OutputClosedError: Nobody reads our lines any more.
         """
-        tally = self.tally
-        tally.messages += 1
-        try:
-            outputs = self._mapper.map(message, received_ns)
-        except (msgspec.MsgspecError, ValueError) as error:
-            self._report_unreadable(message, error)
-            return None
+        outputs = self._map(message, received_ns)
         if not outputs:
             return None
+        tally = self.tally
         order: Reconnect | None = None
         lines: list[Output] = []
         for output in outputs:
             if isinstance(output, Tick):
                 if output.price is None:
+                    if self._behind and self._is_behind(output):
+                        continue
                     tally.quotes += 1
+                    self._quotes[output.raw_symbol] = output
                 else:
                     tally.trades += 1
             elif isinstance(output, Heartbeat):
@@ -61,11 +62,60 @@ class Pipeline:
                 continue
             lines.append(output)
         if lines:
-            self._writer.write(self._encoder.encode_lines(lines))
+            self._writer.write(self._encode_lines(lines))
         return order
+
+    def catch_up(self, kept: Sequence[tuple[bytes, int]]) -> Reconnect | None:
+        """Take in what this connection received while another one was leading.
+
+        The ledger knows which trades that one told. Of the quotes only the last one of each symbol is told, and only
+        if it is later than what the other connection told.
+
+        Raises:
+            OutputClosedError: Nobody reads our lines any more.
+        """
+        order: Reconnect | None = None
+        newest: dict[str, Tick] = {}
+        lines: list[Output] = []
+        for message, received_ns in kept:
+            for output in self._map(message, received_ns):
+                if isinstance(output, Reconnect):
+                    order = output
+                elif isinstance(output, Tick) and output.price is None:
+                    newest[output.raw_symbol] = output
+                elif not isinstance(output, Heartbeat):
+                    self.tally.trades += isinstance(output, Tick)
+                    lines.append(output)
+        self._behind = set(self._quotes)
+        for quote in newest.values():
+            if not self._is_behind(quote):
+                self._quotes[quote.raw_symbol] = quote
+                self.tally.quotes += 1
+                lines.append(quote)
+        if lines:
+            self._writer.write(self._encode_lines(lines))
+        return order
+
+    def _is_behind(self, quote: Tick) -> bool:
+        """Whether the connection before has told this quote or a later one already."""
+        if quote.raw_symbol not in self._behind:
+            return False
+        if self._ledger.is_superseded(quote):
+            return True
+        self._behind.discard(quote.raw_symbol)
+        return False
+
+    def _map(self, message: bytes, received_ns: int) -> Sequence[Output]:
+        self.tally.messages += 1
+        try:
+            return self._mapper.map(message, received_ns)
+        except (msgspec.MsgspecError, ValueError) as error:
+            self._report_unreadable(message, error)
+            return ()
 
     def _report_unreadable(self, message: bytes, error: Exception) -> None:
         self.tally.unreadable += 1
         if self.tally.unreadable == 1:  # the first tells what is wrong; the number of them is in the summary
             sample = message[:_SAMPLE_BYTES].decode("utf-8", "replace")
             self._writer.status("error", f"unreadable message ({error}): {sample}")
+

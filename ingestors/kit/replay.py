@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 import msgspec
 
+from .ledger import Ledger
 from .lines import LineWriter
 from .mapper import Mapper
 from .pipeline import Pipeline
 from .recording import Recorded, Recording
+from .tally import Tally
 
 __all__ = ["Pace", "replay"]
 
@@ -29,15 +31,18 @@ class Pace:
     sleep: Callable[[float], None] = time.sleep
 
 
-def replay(recording: Recording, mapper: Mapper, writer: LineWriter, pace: Pace) -> Pipeline:
-    """Write the lines of one recording, from its first message to its last; returns the pipeline with its counts.
+def replay(
+    recording: Recording, open_mapper: Callable[[Ledger], Mapper], writer: LineWriter, pace: Pace
+) -> Tally:
+    """Write the lines of one recording, from its first message to its last; returns the counts.
 
     Raises:
         MisconfiguredError: The recording cannot be read.
         OutputClosedError: Nobody reads our lines any more.
     """
-    pipeline = Pipeline(mapper, writer)
-    pipeline.start_connection()
+    ledger = Ledger()
+    mapper = open_mapper(ledger)
+    pipeline = Pipeline(mapper, writer, ledger)
     started_s = pace.clock()
     first_ns: int | None = None
     for message, now_ns in _dated(recording, mapper):
@@ -50,7 +55,7 @@ def replay(recording: Recording, mapper: Mapper, writer: LineWriter, pace: Pace)
                 pace.sleep(wait_s)
         pipeline.take(message, time.time_ns() if now_ns is None else now_ns)
     writer.flush()
-    return pipeline
+    return ledger.tally
 
 
 def _dated(recording: Recording, mapper: Mapper) -> Iterator[tuple[bytes, int | None]]:

@@ -45,6 +45,7 @@ class StopSignals:
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
+        self._writer.abandon()
         if self._cancel is None or self._writer.is_writing:
             raise Stopped
         self._cancel()

@@ -19,6 +19,7 @@ from .exits import MisconfiguredError
 
 __all__ = ["Listing", "parse_symbols", "read_listing_file", "resolve"]
 
+_TICKER: Final = re.compile(r"[^\s/,\"\\\x00-\x1f\x7f]+")
 _SYMBOL: Final = re.compile(r"[^\s/,\"\\\x00-\x1f\x7f]+/[^\s/,\"\\\x00-\x1f\x7f]+")
 _MAX_SYMBOL_BYTES: Final = 64
 
@@ -33,8 +34,8 @@ class Listing:
     """``BASE/QUOTE`` -> why it cannot be had under that name, with the remedy."""
 
 
-def parse_symbols(text: str) -> list[str]:
-    """The value of ``--symbols``: ``BTC/USDT,ETH/USDT``, in order and each once.
+def parse_symbols(text: str, *, takes_tickers: bool = False) -> list[str]:
+    """The value of ``--symbols``: ``BTC/USDT,ETH/USDT``, in order and each once; ``takes_tickers``: also names like ``AAPL``.
 
     Raises:
         MisconfiguredError: One of them is no symbol.
@@ -42,7 +43,8 @@ def parse_symbols(text: str) -> list[str]:
     symbols: dict[str, None] = {}
     for part in text.split(","):
         symbol = part.strip()
-        if not _SYMBOL.fullmatch(symbol) or len(symbol.encode()) > _MAX_SYMBOL_BYTES:
+        is_symbol = _SYMBOL.fullmatch(symbol) or (takes_tickers and _TICKER.fullmatch(symbol))
+        if not is_symbol or len(symbol.encode()) > _MAX_SYMBOL_BYTES:
             raise MisconfiguredError(f"--symbols: {symbol!r} is no symbol: write BASE/QUOTE, like BTC/USDT,ETH/USDT")
         if symbol != symbol.upper():
             raise MisconfiguredError(f"--symbols: symbols are upper case: {symbol.upper()}, not {symbol}")
@@ -96,8 +98,8 @@ def resolve(wanted: Sequence[str], listing: Listing | None, native_name: Callabl
 def _joined(wanted: Sequence[str], native_name: Callable[[str, str], str]) -> dict[str, str]:
     mapped: dict[str, str] = {}
     for symbol in wanted:
-        base, _, quote = symbol.partition("/")
-        raw_symbol = native_name(base, quote)
+        base, slash, quote = symbol.partition("/")
+        raw_symbol = native_name(base, quote) if slash else symbol
         if raw_symbol in mapped:
             raise MisconfiguredError(
                 f"--symbols: {mapped[raw_symbol]} and {symbol} are both {raw_symbol} at the venue: "

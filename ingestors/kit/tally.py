@@ -34,6 +34,12 @@ class Tally:
         detail = f"{raw_symbol} is not in --symbols or --listing: messages of such symbols are counted, not passed on"
         return [Status("unmapped", detail)]
 
+    def count_gap(self, missing: int, where: str) -> Status:
+        """Count messages that the venue numbered and that did not come; ``where`` says before which one."""
+        self.gaps += 1
+        self.lost += missing
+        return Status("gap", f"{missing} lost before {where}; {self.lost} lost in {self.gaps} gaps so far")
+
     def summary(self) -> str:
         """One line for people."""
         parts = [f"{self.messages} messages: {self.trades} trades, {self.quotes} quotes"]

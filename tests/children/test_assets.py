@@ -234,6 +234,6 @@ async def test_the_status_can_be_told(
     assert told == {
         "name": "b", "state": "running", "reason": "Started", "detail": "", "kind": "pricing", "origin": "live",
         "pid": running.pid, "restarts": 0, "wanted_by": 0, "next_attempt_us": None, "last_exit_code": None,
-        "priority": 5, "command": command,
+        "priority": 5, "market": "always", "restart_at": None, "command": command,
     }
     assert (await command_of(running.pid))[0] == sys.executable

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from finstream.children.spec import EngineWords, asset_specs, sink_specs
-from finstream.vocabulary.settings import LIVE_KEYS, AssetSettings
+from finstream.vocabulary.settings import LIVE_KEYS, AssetSettings, SinkSettings
 from finstream.vocabulary.topics import Topic
 
 ENGINE = EngineWords(epoch="e1", mode="production", token_env="TOKEN")
@@ -51,12 +51,13 @@ CHANGES: dict[str, Any] = {
     "command": ["venue-feed", "-v"], "cwd": "/", "env": {"A": "1"}, "unbuffer": "pty", "origin": "replay",
     "stdout_full_s": 3.0, "linger_s": 1.0, "stop_grace_s": 1.0, "start": "always", "kind": "data",
     "restart": {"max_s": 1.0}, "quality": {"future_ms": 5}, "priority": 1,
+    "market": "nasdaq", "restart_at": "03:30",
 }
 
 
 def test_the_changes_are_complete() -> None:
     assert set(CHANGES) == set(AssetSettings.__struct_fields__)
-    assert set(CHANGES) >= LIVE_KEYS
+    assert set(CHANGES) | set(SinkSettings.__struct_fields__) >= LIVE_KEYS
 
 
 @pytest.mark.parametrize("key", CHANGES)

@@ -44,7 +44,7 @@ def test_the_configurations_that_we_ship_are_good(finstream: Run, file: Path) ->
 def test_the_default_is_production_on_real_venues_only(finstream: Run) -> None:
     told = json.loads(finstream("config", "check", str(ROOT / "config/config.yaml"), "--json").stdout)
     assert told["mode"] == "production"
-    assert told["assets"] == ["binance", "coinbase"]
+    assert told["assets"] == ["binance", "coinbase", "kraken", "okx", "yahoo"]
 
 
 def test_the_demo_is_simulation(finstream: Run) -> None:

@@ -70,6 +70,7 @@ class EngineProcess:
             "dead_letters": {"path": str(directory / "dead.jsonl")},
             "assets": {"tick": self.asset("ticker")},
         }
+        self.program = PROGRAM
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("FINSTREAM")}
         self.ready: dict[str, str] = {}
         self.process: subprocess.Popen[bytes]
@@ -94,7 +95,7 @@ class EngineProcess:
             self.process.stdout.close()
         self.log_path = self.directory / f"log-{time.monotonic_ns()}.jsonl"
         log = self._open.enter_context(self.log_path.open("wb"))
-        command = [sys.executable, "-c", PROGRAM, str(self.path)]
+        command = [sys.executable, "-c", self.program, str(self.path)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log if stderr is None else stderr,
             env=self.environment, cwd=self.directory,

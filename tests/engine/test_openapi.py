@@ -12,15 +12,16 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 METHODS = {"get", "put", "post", "delete", "patch", "options", "head", "trace"}
 PUBLIC = {
     "/v1/clients", "/v1/clients/{uuid}", "/v1/clients/{uuid}/subscriptions", "/v1/assets", "/v1/assets/{asset}",
-    "/v1/arena", "/health/liveness", "/health/readiness", "/openapi.json",
+    "/v1/arena", "/v1/market", "/health/liveness", "/health/readiness", "/openapi.json",
 }  # fmt: skip
 ADMIN = {
     "/v1/assets/{asset}/pause", "/v1/assets/{asset}/start", "/v1/assets/{asset}/restart", "/v1/config/reload",
-    "/v1/logs/level", "/v1/reboot", "/health/liveness", "/health/readiness", "/openapi.json",
+    "/v1/logs/level", "/v1/market/simulation", "/v1/reboot", "/health/liveness", "/health/readiness", "/openapi.json",
 }  # fmt: skip
 BODIES = {
     "register": {}, "replaceSubscriptions": {"topics": ["tick"]}, "subscribe": {"topics": ["tick:A"]},
     "unsubscribe": {"topics": ["tick:A"]}, "setLogLevel": {"level": "info"},
+    "simulateMarket": {"status": "open"},
 }  # fmt: skip
 
 
@@ -125,7 +126,6 @@ def test_what_is_not_described_is_not_there(shared_engine: Any) -> None:
         # Of later issues:
         for path in (
             "/metrics",
-            "/v1/market",
             "/v1/events",
             "/symbols",
             "/ingest/tick",

@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request, Response
-from websockets.sync.server import ServerConnection, serve
+from websockets.http11 import Response
+
+sys.path.insert(0, str(Path(__file__).parent))
+from local_venue import LocalVenue, Script, VenueServer
 
 PROJECT = Path(__file__).parents[2]
 DEADLINE_S = 20.0
-
-Script = Callable[[ServerConnection], None]
 
 
 def clean_environment(**more: str) -> dict[str, str]:
@@ -67,6 +66,10 @@ class Program:
             line = self.next()
             if "type" not in line:
                 return line
+
+    def ticks(self, count: int) -> list[Any]:
+        """The next ticks, so many."""
+        return [self.next_tick() for _ in range(count)]
 
     def next_status(self, state: str) -> str:
         """The detail of the next status line of this state."""
@@ -137,47 +140,6 @@ def run() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run_one
 
 
-class VenueServer:
-    """A venue that plays one script per connection and holds further ones open. What a script raises fails the test."""
-
-    def __init__(self, scripts: Sequence[Script], refusals: Sequence[Response]) -> None:
-        self._scripts = list(scripts)
-        self._refusals = list(refusals)
-        self.errors: list[BaseException] = []
-        self.connections = 0
-        self._server = serve(
-            self._handle, "127.0.0.1", 0, process_request=self._refuse, compression=None, close_timeout=1
-        )
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self._thread.start()
-        self.url = f"ws://127.0.0.1:{self._server.socket.getsockname()[1]}/"
-
-    def _refuse(self, _connection: ServerConnection, _request: Request) -> Response | None:
-        return self._refusals.pop(0) if self._refusals else None
-
-    def _handle(self, connection: ServerConnection) -> None:
-        script = self._scripts[self.connections] if self.connections < len(self._scripts) else hold
-        self.connections += 1
-        try:
-            script(connection)
-        except ConnectionClosed:
-            pass
-        except BaseException as error:  # handed to the test's own thread
-            self.errors.append(error)
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        if self.errors:
-            raise self.errors[0]
-
-
-def hold(connection: ServerConnection) -> None:
-    """Keep the connection until the client closes it."""
-    while True:
-        connection.recv()
-
-
 @pytest.fixture
 def venue() -> Iterator[Callable[..., VenueServer]]:
     """Start a venue with a script for each connection."""
@@ -185,6 +147,20 @@ def venue() -> Iterator[Callable[..., VenueServer]]:
 
     def start_one(*scripts: Script, refusals: Sequence[Response] = ()) -> VenueServer:
         servers.append(VenueServer(scripts, refusals))
+        return servers[-1]
+
+    yield start_one
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def local() -> Iterator[Callable[..., LocalVenue]]:
+    """Start a venue of a kind, with an act for each connection."""
+    servers: list[LocalVenue] = []
+
+    def start_one(kind: type[LocalVenue], *arguments: Any, **options: Any) -> LocalVenue:
+        servers.append(kind(*arguments, **options))
         return servers[-1]
 
     yield start_one

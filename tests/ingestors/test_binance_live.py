@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import fcntl
+import itertools
 import json
 import signal
 import subprocess
@@ -244,9 +245,8 @@ def flooded(venue: Callable[..., Any], until: Callable[..., None]) -> Iterator[s
 
     def script(connection: ServerConnection) -> None:
         acknowledge(connection)
-        message = trade(1)
-        while True:
-            connection.send(message)
+        for trade_id in itertools.count(1):
+            connection.send(trade(trade_id))
 
     command = [sys.executable, "-m", "finstream_ingestors.binance", "--symbols", SYMBOLS, "--url", venue(script).url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

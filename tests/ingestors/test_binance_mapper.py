@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from finstream_ingestors.binance.mapper import BinanceMapper
+from finstream_ingestors.kit.ledger import Ledger
 from finstream_ingestors.kit.outputs import Output, Reconnect, Status
 
 RECEIVED_NS = 1_700_000_000_123_456_789
@@ -17,9 +18,17 @@ def lines(outputs: Any) -> list[Any]:
     return [json.loads(msgspec.json.encode(output)) for output in outputs]
 
 
+SYMBOLS = {"BNBBTC": "BNB/BTC", "ABCUSDT": "ABC/USDT"}
+
+
 @pytest.fixture
-def mapper() -> BinanceMapper:
-    return BinanceMapper({"BNBBTC": "BNB/BTC", "ABCUSDT": "ABC/USDT"})
+def ledger() -> Ledger:
+    return Ledger()
+
+
+@pytest.fixture
+def mapper(ledger: Ledger) -> BinanceMapper:
+    return BinanceMapper(SYMBOLS, ledger)
 
 
 def trade(trade_id: int = 12345, symbol: str = "BNBBTC", *, buyer_is_maker: bool = True) -> dict[str, Any]:
@@ -69,11 +78,11 @@ def test_a_dated_quote_of_the_futures_keeps_its_time(mapper: BinanceMapper) -> N
     assert "quote_time" not in tick
 
 
-def test_a_trade_carries_the_quote_last_known_until_the_connection_ends(mapper: BinanceMapper) -> None:
+def test_a_trade_carries_the_quote_last_known_until_the_connection_ends(mapper: BinanceMapper, ledger: Ledger) -> None:
     say(mapper, QUOTE)
     assert lines(say(mapper, trade())) == [{**TRADED, **QUOTED}]
-    mapper.start_connection()
-    assert lines(say(mapper, trade())) == [TRADED]
+    mapper = BinanceMapper(SYMBOLS, ledger)  # of the next connection
+    assert lines(say(mapper, trade(12346))) == [{**TRADED, "trade_id": 12346}]
 
 
 def test_one_symbols_quote_is_not_anothers(mapper: BinanceMapper) -> None:

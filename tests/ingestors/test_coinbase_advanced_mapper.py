@@ -8,14 +8,23 @@ from typing import Any
 import msgspec
 import pytest
 from finstream_ingestors.coinbase.advanced import AdvancedMapper
+from finstream_ingestors.kit.ledger import Ledger
 from finstream_ingestors.kit.outputs import Heartbeat, Output, Status
 
 TIMESTAMP = "2026-01-02T03:04:05.123456789Z"
 
 
+SYMBOLS = {"ABC-USD": "ABC/USD", "XYZ-USD": "XYZ/USD"}
+
+
 @pytest.fixture
-def mapper() -> AdvancedMapper:
-    return AdvancedMapper({"ABC-USD": "ABC/USD", "XYZ-USD": "XYZ/USD"})
+def ledger() -> Ledger:
+    return Ledger()
+
+
+@pytest.fixture
+def mapper(ledger: Ledger) -> AdvancedMapper:
+    return AdvancedMapper(SYMBOLS, ledger)
 
 
 def trade(trade_id: int, *, side: str = "SELL", product: str = "ABC-USD") -> dict[str, str]:
@@ -72,22 +81,22 @@ def test_the_snapshot_is_the_past_at_first(mapper: AdvancedMapper) -> None:
     assert told(mapper, trades(3, 4)) == ["4"]
 
 
-def test_the_snapshot_after_a_reconnect_tells_what_was_missed(mapper: AdvancedMapper) -> None:
+def test_the_snapshot_after_a_reconnect_tells_what_was_missed(mapper: AdvancedMapper, ledger: Ledger) -> None:
     told(mapper, trades(1, 2, 3, kind="snapshot"))
     told(mapper, trades(4))
-    mapper.start_connection()
+    mapper = AdvancedMapper(SYMBOLS, ledger)  # of the next connection
     assert told(mapper, trades(2, 3, 4, 5, 6, kind="snapshot")) == ["5", "6"]
     assert told(mapper, trades(6, 7)) == ["7"]
 
 
-def test_a_product_that_is_new_on_a_later_connection_has_no_news_in_its_snapshot(mapper: AdvancedMapper) -> None:
+def test_a_product_that_is_new_on_a_later_connection_has_no_news_in_its_snapshot(mapper: AdvancedMapper, ledger: Ledger) -> None:
     told(mapper, trades(4))
-    mapper.start_connection()
+    mapper = AdvancedMapper(SYMBOLS, ledger)  # of the next connection
     mixed = [{"type": "snapshot", "trades": [trade(9, product="XYZ-USD"), trade(8, product="XYZ-USD"), trade(5)]}]
     assert told(mapper, mixed) == ["5"]
 
 
-def test_a_ticker_is_a_quote_with_the_time_of_its_envelope(mapper: AdvancedMapper) -> None:
+def test_a_ticker_is_a_quote_with_the_time_of_its_envelope(mapper: AdvancedMapper, ledger: Ledger) -> None:
     assert lines(say(mapper, "ticker", ticker(**QUOTE))) == [
         {
             "symbol": "ABC/USD", "exchange": "coinbase", **QUOTED,
@@ -96,7 +105,7 @@ def test_a_ticker_is_a_quote_with_the_time_of_its_envelope(mapper: AdvancedMappe
     ]
     (tick,) = lines(say(mapper, "market_trades", trades(1)))
     assert QUOTED.items() <= tick.items()
-    mapper.start_connection()
+    mapper = AdvancedMapper(SYMBOLS, ledger)  # of the next connection
     (tick,) = lines(say(mapper, "market_trades", trades(2)))
     assert "bid_price" not in tick
 
@@ -120,9 +129,9 @@ def test_holes_in_the_numbering_are_counted_and_reported(mapper: AdvancedMapper)
     assert (mapper.tally.lost, mapper.tally.gaps) == (3, 2)
 
 
-def test_each_connection_counts_from_the_start(mapper: AdvancedMapper) -> None:
+def test_each_connection_counts_from_the_start(mapper: AdvancedMapper, ledger: Ledger) -> None:
     say(mapper, "ticker", [], 41)
-    mapper.start_connection()
+    mapper = AdvancedMapper(SYMBOLS, ledger)  # of the next connection
     assert say(mapper, "ticker", [], 0) == []
     assert say(mapper, "ticker", [], 1) == []
 

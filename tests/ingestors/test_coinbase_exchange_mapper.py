@@ -8,12 +8,20 @@ from typing import Any
 import msgspec
 import pytest
 from finstream_ingestors.coinbase.exchange import ExchangeMapper
+from finstream_ingestors.kit.ledger import Ledger
 from finstream_ingestors.kit.outputs import Heartbeat, Output, Status
+
+SYMBOLS = {"ABC-USD": "ABC/USD", "XYZ-EUR": "XYZ/EUR"}
 
 
 @pytest.fixture
-def mapper() -> ExchangeMapper:
-    return ExchangeMapper({"ABC-USD": "ABC/USD", "XYZ-EUR": "XYZ/EUR"})
+def ledger() -> Ledger:
+    return Ledger()
+
+
+@pytest.fixture
+def mapper(ledger: Ledger) -> ExchangeMapper:
+    return ExchangeMapper(SYMBOLS, ledger)
 
 
 def match(trade_id: int, *, kind: str = "match", side: str = "buy", product: str = "ABC-USD") -> dict[str, Any]:
@@ -67,11 +75,11 @@ def test_the_first_ticker_is_the_past_and_later_ones_are_quotes(mapper: Exchange
     ]
 
 
-def test_a_match_carries_the_quote_last_known_until_the_connection_ends(mapper: ExchangeMapper) -> None:
+def test_a_match_carries_the_quote_last_known_until_the_connection_ends(mapper: ExchangeMapper, ledger: Ledger) -> None:
     say(mapper, ticker(**SIZES))
     (tick,) = lines(say(mapper, match(1)))
     assert QUOTED.items() <= tick.items()
-    mapper.start_connection()
+    mapper = ExchangeMapper(SYMBOLS, ledger)  # of the next connection
     (tick,) = lines(say(mapper, match(2)))
     assert "bid_price" not in tick
 
@@ -98,10 +106,10 @@ def test_the_last_match_is_the_past_at_first(mapper: ExchangeMapper) -> None:
 
 @pytest.mark.parametrize(("last", "expected"), [(8, []), (7, []), (9, [9])])
 def test_the_last_match_after_a_reconnect_is_told_only_if_it_is_new(
-    mapper: ExchangeMapper, last: int, expected: list[int]
+    mapper: ExchangeMapper, ledger: Ledger, last: int, expected: list[int]
 ) -> None:
     told(mapper, match(7, kind="last_match"), match(8))
-    mapper.start_connection()
+    mapper = ExchangeMapper(SYMBOLS, ledger)  # of the next connection
     assert told(mapper, match(last, kind="last_match")) == expected
     assert told(mapper, match(last), match(10)) == [10]
 

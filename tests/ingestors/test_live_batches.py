@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from finstream_ingestors.binance.mapper import BinanceMapper
@@ -53,7 +54,7 @@ def test_a_burst_is_one_write_and_a_single_message_does_not_wait(venue: Callable
         fd = os.open(os.devnull, os.O_WRONLY)
         writer = CountingWriter(fd, last=200)
         endpoint = Endpoint(url=url, requests=["subscribe"], idle_s=10.0)
-        live = Live(Feed(mapper=BinanceMapper({"ABCUSD": "ABC/USD"}), endpoint=endpoint), writer, Backoff())
+        live = Live(Feed(endpoint=endpoint, open_mapper=partial(BinanceMapper, {"ABCUSD": "ABC/USD"})), writer, Backoff())
         task = asyncio.create_task(live.run())
         await asyncio.wait_for(writer.done.wait(), 10)
         task.cancel()

@@ -14,14 +14,21 @@ import finstream_ingestors
 import pytest
 
 PACKAGE = Path(finstream_ingestors.__file__).parent
-NAMES = ["binance", "coinbase", "sim"]
+NAMES = sorted(
+    [path.stem for path in PACKAGE.glob("*.py") if "__main__" in path.read_text()]
+    + [path.parent.name for path in PACKAGE.glob("*/__main__.py")]
+)
+
+
+def test_programs_are_found() -> None:
+    assert {"binance", "coinbase", "keys", "kraken", "okx", "sim", "yahoo"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_help_has_examples(name: str, run: Callable[..., Any]) -> None:
     result = run(name, "--help", PYTHONIOENCODING="ascii")
     assert result.returncode == 0
-    assert f"python -m finstream_ingestors.{name} --" in result.stdout
+    assert f"python -m finstream_ingestors.{name} {'new' if name == 'keys' else '--'}" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -36,6 +43,10 @@ def test_help_has_examples(name: str, run: Callable[..., Any]) -> None:
         ("binance", ["--symbols", "A/B", "--replay", "no-such-file.jsonl"], "no-such-file.jsonl: No such file"),
         ("binance", ["--listing", "no-such-file.json"], "no-such-file.json"),
         ("binance", ["--symbols", "A/B", "--url", "http://example.org"], "not a WebSocket address"),
+        ("yahoo", ["--symbols", "A/B", "--listing", "README.md"], "yahoo has none"),
+        ("yahoo", ["--symbols", ",".join(f"S{number}" for number in range(101)), "--url", "ws://x"], "up to 100"),
+        ("okx", ["--symbols", "AAPL", "--url", "ws://x"], "BASE/QUOTE"),
+        ("kraken", ["--symbols", "A/B", "--url", "ws://x", "--lifetime-s", "0"], "not a positive number"),
         ("coinbase", ["--symbols", "A/B", "--feed", "other"], "--feed"),
         ("coinbase", ["--symbols", "A/B", "--replay", "README.md"], "looks like one of Coinbase's"),
         ("sim", ["--rate", "fast"], "--rate"),
@@ -108,7 +119,7 @@ def imported_modules(path: Path) -> set[str]:
 def test_ingestors_import_neither_the_engine_nor_anything_unnamed() -> None:
     files = sorted(PACKAGE.rglob("*.py"))
     assert len(files) > 20
-    allowed = {*sys.stdlib_module_names, "msgspec", "websockets"}
+    allowed = {*sys.stdlib_module_names, "msgspec", "websockets", "httpx", "google", "cryptography"}
     assert {str(path): extra for path in files if (extra := imported_modules(path) - allowed)} == {}
 
 
@@ -118,6 +129,9 @@ def test_ingestors_import_neither_the_engine_nor_anything_unnamed() -> None:
         ("finstream_ingestors.sim.__main__", ["msgspec", "websockets", "asyncio"]),
         ("finstream_ingestors.binance.__main__", ["websockets"]),
         ("finstream_ingestors.coinbase.__main__", ["websockets"]),
+        ("finstream_ingestors.kraken.__main__", ["websockets", "httpx", "google", "cryptography"]),
+        ("finstream_ingestors.okx", ["websockets", "httpx"]),
+        ("finstream_ingestors.yahoo", ["websockets", "httpx", "google", "cryptography"]),
     ],
 )
 def test_what_a_program_does_not_need_is_not_loaded(module: str, forbidden: list[str]) -> None:

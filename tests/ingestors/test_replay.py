@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +67,11 @@ def trade(trade_id: int, event_ms: int = START_NS // 10**6, symbol: str = "ABCUS
     )
 
 
+UPDATES = itertools.count(1)
+
+
 def quote() -> str:
-    return json.dumps({"u": 1, "s": "ABCUSD", "b": "1", "B": "2", "a": "3", "A": "4"})
+    return json.dumps({"u": next(UPDATES), "s": "ABCUSD", "b": "1", "B": "2", "a": "3", "A": "4"})
 
 
 def record(path: Path, messages: list[str], offsets_s: list[float] | None = None) -> Path:
@@ -79,7 +84,7 @@ def record(path: Path, messages: list[str], offsets_s: list[float] | None = None
 
 def play(path: Path, writer: LineWriter, clock: Clock, speed: float | None) -> None:
     pace = Pace(speed=speed, clock=clock.read, sleep=clock.sleep)
-    replay(Recording(path), BinanceMapper({"ABCUSD": "ABC/USD"}), writer, pace)
+    replay(Recording(path), partial(BinanceMapper, {"ABCUSD": "ABC/USD"}), writer, pace)
 
 
 @pytest.mark.parametrize(

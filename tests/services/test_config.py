@@ -34,6 +34,8 @@ def test_every_key_can_be_set() -> None:
                  memory_soft_bytes: 2000000, memory_hard_bytes: 2000000}
         logs: {level: error}
         dead_letters: {path: d.jsonl, max_bytes: 5000, files: 1}
+        market: {url: "http://127.0.0.1:9/market-info", poll_open_s: 30, poll_closed_s: 600, simulate: pre-market}
+        restart_at: "03:30"
         client_classes: {gold: {priority: 9}, standard: {priority: 0}}
         assets:
           sim:
@@ -51,8 +53,10 @@ def test_every_key_can_be_set() -> None:
             stdout_full_s: null
             quality: {future_ms: null, max_age_ms: 7}
             priority: 0
+            market: nasdaq
+            restart_at: "00:00"
         sinks:
-          file: {command: [tee], topics: [sim, "sim:BTC/USDT"], stop_grace_s: 1.5}
+          file: {command: [tee], topics: [sim, "sim:BTC/USDT"], stop_grace_s: 1.5, production: false}
     """
     settings = read(text, "test.yaml")
     assert settings.listen.stream == "[::1]:9001"

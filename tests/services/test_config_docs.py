@@ -70,13 +70,16 @@ def test_what_a_reload_does_with_an_engine_key_is_true(key: str) -> None:
     other: Any = {
         "mode": "simulation", "listen.origins": ["https://a.example"], "logs.level": "error",
         "client_classes": {"gold": {"priority": 9}},
+        "market.url": "https://elsewhere.example.com/market-info", "market.simulate": "open", "restart_at": "03:30",
         "tls.cert_file": "other.pem", "tls.key_file": "other.pem",
         "listen.public": "127.0.0.1:1", "listen.stream": "127.0.0.1:2", "listen.admin": "127.0.0.1:3",
     }.get(key)  # fmt: skip
     if other is None:
         default = EXPECTED[key]
         other = f"{default}_" if isinstance(default, str) else default - 1
-    before = {"tls": {"cert_file": "one.pem", "key_file": "one.pem"}} if section == "tls" else {}
+    before: dict[str, Any] = {"tls": {"cert_file": "one.pem", "key_file": "one.pem"}} if section == "tls" else {}
+    if key == "market.simulate":
+        before = {"mode": "simulation"}
     document = {**before, section: {**before.get(section, {}), name: other} if name else other}
     change = plan(read(yaml.safe_dump(before), "test"), read(yaml.safe_dump(document), "test"))
     assert change.hot == ([key] if ROWS[key][2] == "at once" else [])
@@ -99,7 +102,7 @@ def test_the_examples_are_good() -> None:
 
 def test_ranges_that_are_written_are_those_that_hold() -> None:
     plain = {"1,024": 1024, "1 GiB": 1 << 30, "65,536": 65_536, "1,000,000": 1_000_000, "1,000": 1000, "1 KiB": 1024,
-             "1 TiB": 1 << 40, "an hour": 3600, "a day": 86_400, "30 days": 30 * 86_400, "0 s": 0, "0.1 s": 0.1,
+             "1 TiB": 1 << 40, "1 s": 1, "an hour": 3600, "a day": 86_400, "30 days": 30 * 86_400, "0 s": 0, "0.1 s": 0.1,
              "1 ms": 1, "64": 64, "1": 1, "1 MiB": 1 << 20, "0": 0, "9": 9}  # fmt: skip
     found = 0
     for key, (_default, meaning, _reload) in ROWS.items():

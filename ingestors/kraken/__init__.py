@@ -1,0 +1,1 @@
+"""Kraken spot, WebSocket API v2: the trade and ticker channels of each pair, joined into ticks."""
