@@ -14,6 +14,7 @@ from finstream._events cimport Bucket
 from finstream._frames cimport Label
 from finstream._json cimport likely, text, unlikely, REASONS
 from finstream._outboxes cimport Outbox
+from finstream._quality cimport Quality, Watch, free_quality
 from finstream._scans cimport first_bytes
 from finstream._members cimport MAX_SYMBOL
 
@@ -27,6 +28,7 @@ cdef struct Symbol:
     uint32_t hash
     int length
     uint64_t ticks
+    Watch* watch                    # NULL: nothing is checked
     int64_t lag
     int64_t smoothed
     int64_t last
@@ -43,6 +45,7 @@ cdef struct Symbol:
 cdef struct Asset:
     int64_t future                  # ns; negative: unbounded
     int64_t max_age
+    Quality* quality                # NULL: every tick that is well formed is believed
     uint64_t seq
     uint64_t ticks
     uint64_t lines
@@ -161,6 +164,22 @@ cdef inline Symbol* find_symbol(Asset* asset, text name, int length, int most) n
     return symbol
 
 
+cdef inline Watch* watch_of(Symbol* symbol) noexcept nogil:
+    """NULL for no symbol, or without memory."""
+    if symbol == NULL:
+        return NULL
+    if unlikely(symbol.watch == NULL):
+        symbol.watch = <Watch*> calloc(1, sizeof(Watch))
+    return symbol.watch
+
+
+cdef inline void free_symbol(Symbol* symbol) noexcept nogil:
+    free(symbol.outboxes)
+    free(symbol.tamed)
+    free(symbol.watch)
+    free(symbol)
+
+
 cdef inline void drop_symbol(Asset* asset, Symbol* symbol) noexcept nogil:
     """Forget a symbol that no tick ever named and nobody subscribes any more: anybody may subscribe to any nonsense."""
     cdef Symbol** link = &asset.buckets[symbol.hash & <uint32_t> (asset.bucket_count - 1)]
@@ -170,9 +189,7 @@ cdef inline void drop_symbol(Asset* asset, Symbol* symbol) noexcept nogil:
     asset.symbol_count -= 1
     asset.symbols[symbol.place] = asset.symbols[asset.symbol_count]
     asset.symbols[symbol.place].place = symbol.place
-    free(symbol.outboxes)
-    free(symbol.tamed)
-    free(symbol)
+    free_symbol(symbol)
 
 
 cdef inline bint grow_symbols(Asset* asset) noexcept nogil:
@@ -297,3 +314,16 @@ cdef inline void end_subscription(Outbox* outbox, int index) noexcept nogil:
         for i in range(outbox.subscription_count):
             if list[i].asset == asset:
                 activate(outbox, &list[i])
+
+
+cdef inline Quality* take_quality(Asset* asset, Quality* quality) noexcept nogil:
+    """Let an asset's ticks be checked in this way from now on; what was counted, and a window of the same size, go on. Returns what
+    is no longer used."""
+    cdef Quality* former = asset.quality
+    if former != NULL:
+        quality.found = former.found
+        if former.window == quality.window:
+            quality.recent, quality.older, quality.taken, quality.seed = former.recent, former.older, former.taken, former.seed
+            former.recent = former.older = NULL
+    asset.quality = quality
+    return former

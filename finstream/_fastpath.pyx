@@ -27,8 +27,10 @@ REJECTIONS = (
     "duplicate_member", "reserved_member", "invalid_type", "missing_symbol", "invalid_symbol", "missing_price", "invalid_decimal",
     "decimal_out_of_range", "price_not_positive", "negative_value", "missing_timestamp", "invalid_timestamp",
     "timestamp_in_future", "timestamp_too_old", "invalid_side", "invalid_identity", "invalid_exchange",
+    "duplicate", "out_of_order", "price_anomaly", "crossed_quote",
 )
 assert len(REJECTIONS) == REASONS
+CHECKS_OF_QUALITY = REJECTIONS[DUPLICATE:]
 MAX_LINE_BYTES = MAX_LINE
 
 cdef enum:
@@ -117,9 +119,8 @@ cdef class NativePump:
         for i in range(self.pump.asset_count):
             asset = self.pump.assets[i]
             for j in range(asset.symbol_count):
-                free(asset.symbols[j].outboxes)
-                free(asset.symbols[j].tamed)
-                free(asset.symbols[j])
+                free_symbol(asset.symbols[j])
+            free_quality(asset.quality)
             free(asset.symbols)
             free(asset.buckets)
             free(asset.outboxes)
@@ -175,6 +176,25 @@ cdef class NativePump:
         if id < 0:
             raise MemoryError
         return id
+
+    def check_quality(self, int id, tuple choices not None, double band, int confirmations, int window):
+        cdef Quality* quality = <Quality*> calloc(1, sizeof(Quality))
+        cdef Asset* asset
+        cdef int i
+        if quality == NULL:
+            raise MemoryError
+        for i in range(CHECKS):
+            quality.choices[i] = choices[i]
+        quality.band = band
+        quality.confirmations = confirmations
+        quality.window = window
+        quality.seed = <uint64_t> self.pump.parser.seed << 32 | <uint64_t> id
+        acquire(&self.pump)
+        asset = find_asset(&self.pump, id)
+        if asset != NULL:
+            quality = take_quality(asset, quality)
+        release(&self.pump)
+        free_quality(quality)
 
     def retire_asset(self, int id):
         cdef Asset* asset
@@ -486,17 +506,20 @@ cdef class NativePump:
     def asset_statistics(self, int id):
         cdef Asset* asset
         cdef Asset copy
+        cdef uint64_t[<int> CHECKS] found = [0, 0, 0, 0]
         acquire(&self.pump)
         asset = find_asset(&self.pump, id)
         if asset != NULL:
             copy = asset[0]
+            if asset.quality != NULL:
+                found = asset.quality.found
         release(&self.pump)
         if asset == NULL:
             raise KeyError(f"no asset {id}")
         return (
             copy.name[:copy.name_length].decode(), copy.seq, copy.ticks, copy.opaque, copy.heartbeats, copy.statuses, copy.lines,
             copy.bytes, copy.reads, [copy.rejected[i] for i in range(<int> REASONS)], copy.last, copy.subscribers,
-            copy.symbol_count, copy.untold,
+            copy.symbol_count, copy.untold, [found[i] for i in range(<int> CHECKS)],
         )
 
     def symbol_statistics(self, int id):

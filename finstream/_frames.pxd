@@ -165,6 +165,8 @@ cdef inline uint8_t* put_message(
     if present & (1 << EVENT_ID):
         o = put_text(put(o, b'","event_id":"'), line.event_id.start, line.event_id.length)
     o = put_times(put(o, b'"'), line, receipt)
+    if unlikely(line.suspect):
+        o = put(o, b',"quality":"suspect"')
     if unlikely(line.unknown):
         o = put_members(o, line, members)
     o[0] = 0x7d

@@ -55,6 +55,7 @@ cdef struct Line:
     Span event_id
     Span symbol         # decoded
     bint buy
+    bint suspect        # a check of its asset's flagged it
     int64_t time        # ns
     text stamp          # the time as a whole number in the line, if that
     int stamp_digits    # has 10, 13, or 16 digits, those beyond the microseconds not counted; else NULL

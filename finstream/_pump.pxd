@@ -20,6 +20,7 @@ from finstream._json cimport *
 from finstream._members cimport *
 from finstream._outboxes cimport *
 from finstream._policies cimport *
+from finstream._quality cimport *
 from finstream._sealing cimport *
 from finstream._shapes cimport *
 from finstream._system cimport *

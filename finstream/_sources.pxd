@@ -198,7 +198,7 @@ cdef inline uint8_t* take_next_line(Pump* pump, Asset* asset, uint8_t* p, uint8_
     cdef uint8_t* line_feed = <uint8_t*> read_by_shape(
         &pump.parser, &pump.shapes, &pump.line, p, end, received, asset.future, asset.max_age)
     if likely(line_feed != NULL and line_feed < end and line_feed - p <= pump.max_line):
-        take_tick(pump, asset, line_feed - p, received)
+        take_tick(pump, asset, p, line_feed - p, received)
         return line_feed
     line_feed = <uint8_t*> memchr(p, 0x0a, end - p)
     if line_feed == NULL:
@@ -210,12 +210,19 @@ cdef inline uint8_t* take_next_line(Pump* pump, Asset* asset, uint8_t* p, uint8_
     return line_feed
 
 
-cdef inline void take_tick(Pump* pump, Asset* asset, int64_t length, int64_t received) noexcept nogil:
+cdef inline void take_tick(Pump* pump, Asset* asset, const uint8_t* p, int64_t length, int64_t received) noexcept nogil:
     cdef int64_t lag = received - pump.line.time
     cdef Symbol* symbol = find_symbol(asset, pump.line.symbol.start, pump.line.symbol.length, MAX_SYMBOLS)
+    cdef int dropped
     pump.lines += 1
     asset.lines += 1
     asset.last = received
+    pump.line.suspect = False
+    if asset.quality != NULL:
+        dropped = examine(asset.quality, watch_of(symbol), &pump.line)
+        if unlikely(dropped >= 0):
+            refuse(pump, asset, DUPLICATE + dropped, p, length, received)
+            return
     asset.ticks += 1
     observe(&asset.racer, lag, received)
     if likely(symbol != NULL):
@@ -234,7 +241,7 @@ cdef inline void take_line(Pump* pump, Asset* asset, uint8_t* p, uint8_t* end, i
         return
     if kind == TICK:
         learn_shape(&pump.shapes, &pump.line, pump.parser.members, p, end)
-        take_tick(pump, asset, end - p, received)
+        take_tick(pump, asset, p, end - p, received)
         return
     pump.lines += 1
     asset.lines += 1
@@ -243,6 +250,7 @@ cdef inline void take_line(Pump* pump, Asset* asset, uint8_t* p, uint8_t* end, i
         refuse(pump, asset, pump.line.reason, p, end - p, received)
     elif kind == OPAQUE:
         asset.opaque += 1
+        pump.line.suspect = False
         symbol = NULL
         if pump.line.present & (1 << SYMBOL):
             symbol = find_symbol(asset, pump.line.symbol.start, pump.line.symbol.length, 0)

@@ -47,6 +47,7 @@ from finstream.pump_snapshots import (
 )
 from finstream.vocabulary.errors import PumpFailed
 from finstream.vocabulary.policies import PLAIN, Policy
+from finstream.vocabulary.settings import QualitySettings
 
 __all__ = [
     "ArenaEntry", "AssetStatistics", "BlockBuffered", "EncryptionStatistics", "Framing", "HalfFull", "LineRejected",
@@ -68,6 +69,7 @@ class Framing(Enum):
     """One line a message."""
 
 
+_FINDINGS = ("ignore", "count", "flag", "drop")  # by the numbers that the native pump knows them by
 _POLICIES = ("kill", "skip", "conflate")  # by the numbers that the native pump knows them by
 _TURN_S = 0.002
 """Events are told for so long, then other tasks get their turn: one request may take milliseconds, and a client may send many."""
@@ -180,6 +182,23 @@ class Pump:
         self._assets[name] = handle
         self._names[handle] = name
         return handle
+
+    def check_quality(self, asset: int, checks: QualitySettings) -> None:
+        """Have the ticks of an asset checked in this way from now on. What has been counted so far, and what is known of its symbols,
+        stays. ``future_ms`` and ``max_age_ms`` are :meth:`add_asset`'s."""
+        choices = (
+            checks.duplicates,
+            checks.out_of_order,
+            "ignore" if checks.band_pct is None else checks.price_anomalies,
+            checks.crossed_quotes,
+        )
+        self._native.check_quality(
+            asset,
+            tuple(map(_FINDINGS.index, choices)),
+            (checks.band_pct or 0.0) / 100,
+            checks.band_confirmations,
+            1 << (checks.duplicate_window - 1).bit_length(),
+        )
 
     def retire_asset(self, asset: int) -> None:
         """Take an asset out of the arena. Its subscriptions stay, silent, for the case that it comes back."""
@@ -337,9 +356,10 @@ class Pump:
     # --- snapshots ------------------------------------------------------------------------------------------------------
 
     def asset_statistics(self, asset: int) -> AssetStatistics:
-        *counts, rejected, last_received_ns, subscribers, symbols, untold = self._native.asset_statistics(asset)
+        *counts, rejected, last_received_ns, subscribers, symbols, untold, found = self._native.asset_statistics(asset)
         by_reason = {reason: count for reason, count in zip(_fastpath.REJECTIONS, rejected, strict=True) if count}
-        values: tuple[Any, ...] = (*counts, by_reason, last_received_ns, subscribers, symbols, untold)
+        by_check = {check: count for check, count in zip(_fastpath.CHECKS_OF_QUALITY, found, strict=True) if count}
+        values: tuple[Any, ...] = (*counts, by_reason, last_received_ns, subscribers, symbols, untold, by_check)
         return AssetStatistics(*values)
 
     def symbol_statistics(self, asset: int) -> list[SymbolStatistics]:

@@ -54,6 +54,8 @@ class AssetStatistics(msgspec.Struct, frozen=True):
     symbols: int
     untold: int
     """Rejected and status lines that were counted, but not told, because there were too many."""
+    questioned: dict[str, int]
+    """Ticks that a check of their quality found, by the word that it rejects with if it is to drop them."""
 
 
 class SymbolStatistics(msgspec.Struct, frozen=True):

@@ -124,13 +124,16 @@ class Asset:
 
     def _add_to_pump(self) -> int:
         quality = self._settings.quality
-        return self._pump.add_asset(
+        if self._settings.origin == "replay":  # a recording is old by nature, and may begin anew
+            quality = msgspec.structs.replace(quality, max_age_ms=None, duplicates="ignore")
+        handle = self._pump.add_asset(
             self.name,
             in_arena=self._settings.kind == "pricing",
             future_ms=quality.future_ms,
-            # A recording is old by nature.
-            max_age_ms=None if self._settings.origin == "replay" else quality.max_age_ms,
+            max_age_ms=quality.max_age_ms,
         )
+        self._pump.check_quality(handle, quality)
+        return handle
 
     # --- as its runner sees it (roles.Role) ------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ class _Statistics(msgspec.Struct, frozen=True):
     subscribers: int = 0
     symbols: int = 0
     rejected: dict[str, int] = {}
+    questioned: dict[str, int] = {}
 
 
 class _Asset(msgspec.Struct, frozen=True):
@@ -113,4 +114,6 @@ def _details(asset: _Asset) -> list[tuple[str, str]]:
         details.append(("subscribers", f"{counted.subscribers:,}"))
         reasons = sorted(counted.rejected.items(), key=lambda item: -item[1])
         details.append(("rejected", ", ".join(f"{number:,} {reason}" for reason, number in reasons) or "none"))
+        checks = sorted(counted.questioned.items(), key=lambda item: -item[1])
+        details.append(("questioned", ", ".join(f"{number:,} {check}" for check, number in checks) or "none"))
     return details

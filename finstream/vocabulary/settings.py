@@ -9,7 +9,7 @@ import msgspec
 from finstream.vocabulary.market import MarketName, Phase
 
 __all__ = [
-    "LIVE_KEYS", "STANDARD_CLASS", "AdminSettings", "AssetSettings", "ClientClass", "DeadLetterSettings", "Limits",
+    "LIVE_KEYS", "STANDARD_CLASS", "AdminSettings", "AssetSettings", "ClientClass", "DeadLetterSettings", "Finding", "Limits",
     "ListenSettings", "LogLevel", "LogSettings", "MarketSettings", "QualitySettings", "RestartSettings", "Settings", "SinkSettings",
     "StateSettings", "TlsSettings",
 ]
@@ -98,11 +98,31 @@ class DeadLetterSettings(_Section, frozen=True, kw_only=True):
     files: int = 3
 
 
+Finding = Literal["ignore", "count", "flag", "drop"]
+"""What is done about a tick that a check finds: nothing; or it is counted; or passed on as ``"quality":"suspect"`` as well; or
+rejected."""
+
+
 class QualitySettings(_Section, frozen=True, kw_only=True):
     future_ms: int | None = 60_000
     """A tick whose stamp lies further ahead of our clock is rejected; null: never."""
     max_age_ms: int | None = 7 * 24 * 3600 * 1000
     """A tick whose stamp is older is rejected; null: never. Does not apply to ``origin: replay``."""
+    duplicates: Finding = "drop"
+    """Ticks whose ``event_id``, or else whose venue, symbol and ``trade_id``, were there before. Does not apply to
+    ``origin: replay``, which may begin anew."""
+    duplicate_window: int = 8192
+    """Of so many identities at least the asset's last ones are known; rounded up to a power of two."""
+    out_of_order: Finding = "count"
+    """Ticks whose stamp is older than an earlier one's of the same symbol."""
+    crossed_quotes: Finding = "count"
+    """Ticks whose best bid is higher than their best ask."""
+    band_pct: float | None = None
+    """How far a price may lie from those of its symbol before, in percent; null: as far as it likes."""
+    price_anomalies: Finding = "flag"
+    """Ticks whose price lies outside of the band."""
+    band_confirmations: int = 5
+    """So many prices in a row outside of the band that agree with each other make a move real; the last of them passes."""
 
 
 class RestartSettings(_Section, frozen=True, kw_only=True):

@@ -1,0 +1,255 @@
+# cython: language_level=3, cdivision=True, boundscheck=False, wraparound=False
+"""Whether a tick that is well formed can be believed: four checks, each of them an asset's own choice.
+
+    duplicate        its identity was among the asset's last ones
+    out of order     its time stamp is older than one of its symbol that came before
+    price anomaly    its price lies outside of a band around the symbol's last believed prices
+    crossed quote    its best bid is higher than its best ask
+
+A price outside of the band is believed, and the band moves, once so many in a row agree with each other: a lasting move is real. Prices
+are only compared by the band as floating-point numbers; what is passed on is the text.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcmp, memset
+from finstream._decimals cimport Decimal, format_decimal
+from finstream._json cimport likely, text, unlikely
+from finstream._members cimport *
+
+cdef enum Check:
+    DUPLICATES, ORDER, BAND, CROSSED
+    CHECKS
+
+cdef enum Choice:
+    # What is done about what a check finds; beyond IGNORE it is counted.
+    IGNORE, COUNT, FLAG, DROP
+
+cdef struct Quality:
+    # Of one asset.
+    int[CHECKS] choices
+    uint64_t[CHECKS] found
+    double band                     # part of the reference, 0.05 for 5 %
+    int confirmations               # prices in a row that make a move real
+    # The identities of the last ticks: two tables that take turns, so that a window of ``window`` to twice as many is known.
+    uint64_t* recent                # 2 × window slots; 0: empty
+    uint64_t* older
+    int window                      # a power of two
+    int taken                       # of recent
+    uint64_t seed
+
+cdef struct Watch:
+    # Of one symbol.
+    int64_t newest                  # ns: the latest time stamp
+    double reference                # of prices; 0: none yet
+    double candidate                # of a move that is not believed yet
+    int confirmed                   # prices that agree with it
+
+cdef extern from *:
+    """
+    static inline uint64_t fs_mix(uint64_t a, uint64_t b) {
+      unsigned __int128 product = (unsigned __int128)a * b;
+      return (uint64_t)product ^ (uint64_t)(product >> 64);
+    }
+    static inline uint64_t fs_hash_bytes(uint64_t h, const unsigned char *p, int length) {
+      uint64_t word;
+      h = fs_mix(h ^ (uint64_t)length, 0x9e3779b97f4a7c15ull);
+      while (length > 0) {
+        /* There is slack behind every line. */
+        memcpy(&word, p, 8);
+        if (length < 8) word &= (1ull << (8 * length)) - 1;
+        h = fs_mix(h ^ word, 0xd6e8feb86659fd93ull);
+        p += 8; length -= 8;
+      }
+      return h;
+    }
+    static const uint64_t FS_FULL = 100000000000000000ull;
+    static const double FS_TENTHS[29] = {1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14,
+      1e-15, 1e-16, 1e-17, 1e-18, 1e-19, 1e-20, 1e-21, 1e-22, 1e-23, 1e-24, 1e-25, 1e-26, 1e-27, 1e-28};
+    """
+    uint64_t hash_bytes "fs_hash_bytes"(uint64_t h, text p, int length) noexcept nogil
+    const uint64_t FULL "FS_FULL"               # no more digits than these 17 are looked at
+    const double* TENTHS "FS_TENTHS"
+
+
+cdef inline double approximate(const Decimal* d) noexcept nogil:
+    """To about 16 digits."""
+    cdef text p = d.canonical
+    cdef uint64_t digits = 0
+    cdef int i, scale = 0
+    cdef bint after_point = False
+    cdef double value
+    if p == NULL:
+        value = (<double> d.high * 18446744073709551616.0 + <double> d.low) * TENTHS[d.scale]
+        return -value if d.negative else value
+    value = 0
+    for i in range(d.length):
+        if p[i] == 0x2e:
+            after_point = True
+        elif p[i] != 0x2d:
+            if digits < FULL:
+                digits = digits * 10 + (p[i] - 0x30)
+                scale += after_point
+            elif not after_point:
+                scale -= 1
+    value = <double> digits
+    while scale < 0:
+        value *= 10
+        scale += 1
+    value *= TENTHS[scale]
+    return -value if d.negative else value
+
+
+cdef inline int whole_digits(text p, int length) noexcept nogil:
+    cdef int i = 0
+    while i < length and p[i] != 0x2e:
+        i += 1
+    return i
+
+
+cdef inline bint is_more(const Decimal* a, const Decimal* b) noexcept nogil:
+    """Whether a is greater than b, exactly. Neither is negative: bids and asks are not."""
+    cdef uint8_t[64] of_a
+    cdef uint8_t[64] of_b
+    cdef text p = a.canonical
+    cdef text q = b.canonical
+    cdef int m = a.length, n = b.length, order
+    if p == NULL:
+        m = format_decimal(a, of_a)
+        p = of_a
+    if q == NULL:
+        n = format_decimal(b, of_b)
+        q = of_b
+    # Canonical texts have neither leading zeros nor trailing ones: with as many digits before the point they sort like numbers.
+    order = whole_digits(p, m) - whole_digits(q, n)
+    if order == 0:
+        order = memcmp(p, q, m if m < n else n)
+        if order == 0:
+            order = m - n
+    return order > 0
+
+
+cdef inline uint64_t identity_of(const Quality* quality, const Line* line) noexcept nogil:
+    """Of an event by its id; of a trade by venue, symbol and id. 0: it has none."""
+    cdef uint64_t h
+    if line.present & (1 << EVENT_ID):
+        h = hash_bytes(quality.seed, line.event_id.start, line.event_id.length)
+    elif line.present & (1 << TRADE_ID):
+        h = hash_bytes(~quality.seed, line.symbol.start, line.symbol.length)
+        if line.present & (1 << EXCHANGE):
+            h = hash_bytes(h, line.exchange.start, line.exchange.length)
+        h = hash_bytes(h, line.trade_id.start, line.trade_id.length)
+    else:
+        return 0
+    return h if h else 1
+
+
+cdef inline bint holds(const uint64_t* table, int window, uint64_t identity, int* slot) noexcept nogil:
+    """Whether it is there; else where it would stand."""
+    cdef int i = <int> (identity & <uint64_t> (2 * window - 1))
+    while table[i] != 0:
+        if table[i] == identity:
+            return True
+        i = (i + 1) & (2 * window - 1)
+    slot[0] = i
+    return False
+
+
+cdef inline bint was_seen(Quality* quality, uint64_t identity) noexcept nogil:
+    """Whether the identity is known; from now on it is."""
+    cdef uint64_t* swap
+    cdef int slot = 0, other = 0
+    if unlikely(quality.recent == NULL):
+        quality.recent = <uint64_t*> calloc(4 * quality.window, sizeof(uint64_t))
+        if quality.recent == NULL:
+            return False  # without memory every tick is believed
+        quality.older = quality.recent + 2 * quality.window
+    if unlikely(quality.taken == quality.window):
+        swap = quality.older
+        quality.older = quality.recent
+        quality.recent = swap
+        memset(swap, 0, 2 * quality.window * sizeof(uint64_t))
+        quality.taken = 0
+    if holds(quality.recent, quality.window, identity, &slot):
+        return True
+    quality.recent[slot] = identity
+    quality.taken += 1
+    return holds(quality.older, quality.window, identity, &other)
+
+
+cdef inline double price_of(const Line* line) noexcept nogil:
+    """Of a trade its price, of a quote what lies in the middle; 0: neither."""
+    if line.present & (1 << PRICE):
+        return approximate(&line.decimals[PRICE])
+    if line.present & (1 << BID_PRICE) and line.present & (1 << ASK_PRICE):
+        return (approximate(&line.decimals[BID_PRICE]) + approximate(&line.decimals[ASK_PRICE])) / 2
+    return 0
+
+
+cdef inline bint lies_within(double price, double middle, double band) noexcept nogil:
+    return middle * (1 - band) <= price <= middle * (1 + band)
+
+
+cdef inline bint is_anomalous(const Quality* quality, Watch* watch, double price) noexcept nogil:
+    if price <= 0:
+        return False
+    if likely(lies_within(price, watch.reference, quality.band)):
+        watch.reference += (price - watch.reference) / 8
+        watch.confirmed = 0
+        return False
+    if watch.reference == 0:
+        watch.reference = price
+        return False
+    if watch.confirmed and lies_within(price, watch.candidate, quality.band):
+        watch.candidate += (price - watch.candidate) / 8
+        watch.confirmed += 1
+    else:
+        watch.candidate = price
+        watch.confirmed = 1
+    if watch.confirmed < quality.confirmations:
+        return True
+    watch.reference = watch.candidate
+    watch.confirmed = 0
+    return False
+
+
+cdef inline int examine(Quality* quality, Watch* watch, Line* line) noexcept nogil:
+    """Count what the checks find, and flag the line if one says so. Returns the check that drops it, or -1.
+
+    ``watch`` is NULL for a symbol that is not kept: then nothing is compared with what came before.
+    """
+    cdef int worst = IGNORE, dropped = -1, check
+    cdef uint64_t identity
+    cdef bint found
+    line.suspect = False
+    for check in range(CHECKS):
+        if quality.choices[check] == IGNORE:
+            continue
+        found = False
+        if check == DUPLICATES:
+            identity = identity_of(quality, line)
+            found = identity != 0 and was_seen(quality, identity)
+        elif check == CROSSED:
+            found = (line.present & (1 << BID_PRICE) and line.present & (1 << ASK_PRICE)
+                     and is_more(&line.decimals[BID_PRICE], &line.decimals[ASK_PRICE]))
+        elif watch != NULL:
+            if check == ORDER:
+                found = line.time < watch.newest
+                if not found:
+                    watch.newest = line.time
+            else:
+                found = is_anomalous(quality, watch, price_of(line))
+        if likely(not found):
+            continue
+        quality.found[check] += 1
+        if quality.choices[check] == DROP:
+            return check
+        if quality.choices[check] == FLAG:
+            line.suspect = True
+    return -1
+
+
+cdef inline void free_quality(Quality* quality) noexcept nogil:
+    if quality != NULL:
+        free(quality.recent if quality.recent < quality.older else quality.older)
+        free(quality)
