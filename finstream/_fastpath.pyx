@@ -688,11 +688,11 @@ def parse_line(
     return _KINDS[kind], PyBytes_FromStringAndSize(<char*> pump.out, end - pump.out)
 
 
-def measure(bytes lines not None, int repeat, *, int assets=1):
+def measure(bytes lines not None, int repeat, *, int assets=1, tuple checks=None):
     """Parse, rank and encode ``lines`` ``repeat`` times, without any system call but the clock once a pass.
 
-    The lines go to ``assets`` assets in turn, all of them in the arena. Returns nanoseconds of this thread's time, and how many
-    ticks that was.
+    The lines go to ``assets`` assets in turn, all of them in the arena; ``checks`` are the arguments of ``check_quality``, None for
+    none. Returns nanoseconds of this thread's time, and how many ticks that was.
     """
     cdef NativePump native = NativePump([(0, 0)])
     cdef Pump* pump = &native.pump
@@ -706,7 +706,9 @@ def measure(bytes lines not None, int repeat, *, int assets=1):
     memcpy(copy, PyBytes_AS_STRING(lines), size)
     memset(copy + size, 0x0a, PADDING)
     for number in range(assets):
-        native.add_asset(f"measured-{number}", True, -1, -1)
+        id = native.add_asset(f"measured-{number}", True, -1, -1)
+        if checks is not None:
+            native.check_quality(id, *checks)
     pump.encode_always = True
     with nogil:
         started = now_ns(CLOCK_THREAD_CPUTIME_ID)

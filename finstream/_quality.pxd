@@ -12,12 +12,13 @@ are only compared by the band as floating-point numbers; what is passed on is th
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp, memset
+from libc.string cimport memcmp, memcpy, memset
 from finstream._decimals cimport Decimal, format_decimal
 from finstream._json cimport likely, text, unlikely
 from finstream._members cimport *
+from finstream._scans cimport bytes_equal, lowest_bit
 
-cdef enum Check:
+cdef enum:
     DUPLICATES, ORDER, BAND, CROSSED
     CHECKS
 
@@ -53,7 +54,7 @@ cdef extern from *:
     }
     static inline uint64_t fs_hash_bytes(uint64_t h, const unsigned char *p, int length) {
       uint64_t word;
-      h = fs_mix(h ^ (uint64_t)length, 0x9e3779b97f4a7c15ull);
+      h ^= (uint64_t)length * 0x9e3779b97f4a7c15ull;
       while (length > 0) {
         /* There is slack behind every line. */
         memcpy(&word, p, 8);
@@ -63,27 +64,58 @@ cdef extern from *:
       }
       return h;
     }
+    /* Up to eight digits; reads eight bytes. */
+    static inline uint32_t fs_few_digits(const unsigned char *p, int count) {
+      uint64_t v;
+      if (!count) return 0;
+      memcpy(&v, p, 8);
+      if (count < 8) v = v << (64 - 8 * count) | 0x3030303030303030ull >> (8 * count);
+      v -= 0x3030303030303030ull;
+      v = v * 10 + (v >> 8);
+      return (uint32_t)(((v & 0xff000000ffull) * 0xf424000000064ull + ((v >> 16) & 0xff000000ffull) * 0x271000000001ull) >> 32);
+    }
     static const uint64_t FS_FULL = 100000000000000000ull;
     static const double FS_TENTHS[29] = {1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14,
       1e-15, 1e-16, 1e-17, 1e-18, 1e-19, 1e-20, 1e-21, 1e-22, 1e-23, 1e-24, 1e-25, 1e-26, 1e-27, 1e-28};
     """
     uint64_t hash_bytes "fs_hash_bytes"(uint64_t h, text p, int length) noexcept nogil
+    uint32_t few_digits "fs_few_digits"(text p, int count) noexcept nogil
+    uint64_t swap_bytes "__builtin_bswap64"(uint64_t word) noexcept nogil
     const uint64_t FULL "FS_FULL"               # no more digits than these 17 are looked at
     const double* TENTHS "FS_TENTHS"
+
+
+cdef inline int whole_digits(text p, int length) noexcept nogil:
+    """Of a canonical decimal: how many of its characters stand before the point."""
+    cdef uint32_t points = bytes_equal(p, 0x2e)
+    cdef int i = lowest_bit(points | 1 << 16)
+    if unlikely(i == 16):
+        while i < length and p[i] != 0x2e:
+            i += 1
+    return i if i < length else length
 
 
 cdef inline double approximate(const Decimal* d) noexcept nogil:
     """To about 16 digits."""
     cdef text p = d.canonical
+    cdef double value
+    cdef int whole, rest
+    if unlikely(p == NULL):
+        value = (<double> d.high * 18446744073709551616.0 + <double> d.low) * TENTHS[d.scale]
+        return -value if d.negative else value
+    whole = whole_digits(p, d.length)
+    rest = d.length - whole - 1 if whole < d.length else 0
+    if likely(whole <= 8 and rest <= 8 and p[0] != 0x2d):
+        return <double> few_digits(p, whole) + <double> few_digits(p + whole + 1, rest) * TENTHS[rest]
+    return approximate_long(p, d.length)
+
+
+cdef inline double approximate_long(text p, int length) noexcept nogil:
     cdef uint64_t digits = 0
     cdef int i, scale = 0
     cdef bint after_point = False
     cdef double value
-    if p == NULL:
-        value = (<double> d.high * 18446744073709551616.0 + <double> d.low) * TENTHS[d.scale]
-        return -value if d.negative else value
-    value = 0
-    for i in range(d.length):
+    for i in range(length):
         if p[i] == 0x2e:
             after_point = True
         elif p[i] != 0x2d:
@@ -97,14 +129,7 @@ cdef inline double approximate(const Decimal* d) noexcept nogil:
         value *= 10
         scale += 1
     value *= TENTHS[scale]
-    return -value if d.negative else value
-
-
-cdef inline int whole_digits(text p, int length) noexcept nogil:
-    cdef int i = 0
-    while i < length and p[i] != 0x2e:
-        i += 1
-    return i
+    return -value if p[0] == 0x2d else value
 
 
 cdef inline bint is_more(const Decimal* a, const Decimal* b) noexcept nogil:
@@ -113,6 +138,7 @@ cdef inline bint is_more(const Decimal* a, const Decimal* b) noexcept nogil:
     cdef uint8_t[64] of_b
     cdef text p = a.canonical
     cdef text q = b.canonical
+    cdef uint64_t x, y
     cdef int m = a.length, n = b.length, order
     if p == NULL:
         m = format_decimal(a, of_a)
@@ -122,11 +148,15 @@ cdef inline bint is_more(const Decimal* a, const Decimal* b) noexcept nogil:
         q = of_b
     # Canonical texts have neither leading zeros nor trailing ones: with as many digits before the point they sort like numbers.
     order = whole_digits(p, m) - whole_digits(q, n)
-    if order == 0:
-        order = memcmp(p, q, m if m < n else n)
-        if order == 0:
-            order = m - n
-    return order > 0
+    if order != 0:
+        return order > 0
+    if likely(m >= 8 and n >= 8):
+        memcpy(&x, p, 8)
+        memcpy(&y, q, 8)
+        if x != y:
+            return swap_bytes(x) > swap_bytes(y)
+    order = memcmp(p, q, m if m < n else n)
+    return order > 0 or (order == 0 and m > n)
 
 
 cdef inline uint64_t identity_of(const Quality* quality, const Line* line) noexcept nogil:
@@ -135,10 +165,10 @@ cdef inline uint64_t identity_of(const Quality* quality, const Line* line) noexc
     if line.present & (1 << EVENT_ID):
         h = hash_bytes(quality.seed, line.event_id.start, line.event_id.length)
     elif line.present & (1 << TRADE_ID):
-        h = hash_bytes(~quality.seed, line.symbol.start, line.symbol.length)
+        h = hash_bytes(~quality.seed, line.trade_id.start, line.trade_id.length)
+        h = hash_bytes(h, line.symbol.start, line.symbol.length)
         if line.present & (1 << EXCHANGE):
             h = hash_bytes(h, line.exchange.start, line.exchange.length)
-        h = hash_bytes(h, line.trade_id.start, line.trade_id.length)
     else:
         return 0
     return h if h else 1
@@ -213,39 +243,35 @@ cdef inline bint is_anomalous(const Quality* quality, Watch* watch, double price
     return False
 
 
+cdef inline bint is_dropped(Quality* quality, Line* line, int check) noexcept nogil:
+    """The check has found something."""
+    quality.found[check] += 1
+    if quality.choices[check] == FLAG:
+        line.suspect = True
+    return quality.choices[check] == DROP
+
+
 cdef inline int examine(Quality* quality, Watch* watch, Line* line) noexcept nogil:
     """Count what the checks find, and flag the line if one says so. Returns the check that drops it, or -1.
 
     ``watch`` is NULL for a symbol that is not kept: then nothing is compared with what came before.
     """
-    cdef int worst = IGNORE, dropped = -1, check
     cdef uint64_t identity
-    cdef bint found
-    line.suspect = False
-    for check in range(CHECKS):
-        if quality.choices[check] == IGNORE:
-            continue
-        found = False
-        if check == DUPLICATES:
-            identity = identity_of(quality, line)
-            found = identity != 0 and was_seen(quality, identity)
-        elif check == CROSSED:
-            found = (line.present & (1 << BID_PRICE) and line.present & (1 << ASK_PRICE)
-                     and is_more(&line.decimals[BID_PRICE], &line.decimals[ASK_PRICE]))
-        elif watch != NULL:
-            if check == ORDER:
-                found = line.time < watch.newest
-                if not found:
-                    watch.newest = line.time
-            else:
-                found = is_anomalous(quality, watch, price_of(line))
-        if likely(not found):
-            continue
-        quality.found[check] += 1
-        if quality.choices[check] == DROP:
-            return check
-        if quality.choices[check] == FLAG:
-            line.suspect = True
+    if quality.choices[DUPLICATES] != IGNORE:
+        identity = identity_of(quality, line)
+        if unlikely(identity != 0 and was_seen(quality, identity) and is_dropped(quality, line, DUPLICATES)):
+            return DUPLICATES
+    if quality.choices[ORDER] != IGNORE and watch != NULL:
+        if likely(line.time >= watch.newest):
+            watch.newest = line.time
+        elif is_dropped(quality, line, ORDER):
+            return ORDER
+    if quality.choices[BAND] != IGNORE and watch != NULL:
+        if unlikely(is_anomalous(quality, watch, price_of(line)) and is_dropped(quality, line, BAND)):
+            return BAND
+    if quality.choices[CROSSED] != IGNORE and line.present & (1 << BID_PRICE) and line.present & (1 << ASK_PRICE):
+        if unlikely(is_more(&line.decimals[BID_PRICE], &line.decimals[ASK_PRICE]) and is_dropped(quality, line, CROSSED)):
+            return CROSSED
     return -1
 
 
