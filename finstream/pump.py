@@ -184,8 +184,9 @@ class Pump:
         return handle
 
     def check_quality(self, asset: int, checks: QualitySettings) -> None:
-        """Have the ticks of an asset checked in this way from now on. What has been counted so far, and what is known of its symbols,
-        stays. ``future_ms`` and ``max_age_ms`` are :meth:`add_asset`'s."""
+        """Have the ticks of an asset checked in this way from now on. What has been counted so far, and what is known of its
+        symbols, stays. ``future_ms`` and ``max_age_ms`` are :meth:`add_asset`'s.
+        """
         choices = (
             checks.duplicates,
             checks.out_of_order,
