@@ -8,8 +8,8 @@ import sys
 import time
 from typing import Any
 
-from finstream_ingestors.binance.__main__ import main  # type: ignore[import-untyped]  # a distribution of its own
-from finstream_ingestors.kit.lines import LineWriter  # type: ignore[import-untyped]
+from finstream_ingestors.binance.__main__ import main
+from finstream_ingestors.kit.lines import LineWriter
 from websockets.asyncio.client import ClientConnection
 
 first_ns = 0
