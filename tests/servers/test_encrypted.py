@@ -5,9 +5,9 @@ from typing import Any
 
 import structlog
 import trio.testing
+from finstream.relay import ShakeFailed
 
 from finstream.pump import Pump
-from finstream.relay import ShakeFailed
 from finstream.servers.encrypted import EncryptedListener
 from finstream.servers.tls import Tls
 from finstream.vocabulary.settings import TlsSettings
