@@ -28,7 +28,7 @@ struct client {
   int upgraded, place;  // place: in `live`
   void *tls;
   char *owed;
-  size_t owed_bytes;
+  size_t owed_from, owed_bytes, owed_room;  // the bytes begin at owed + owed_from
 };
 static struct client clients[MOST_CLIENTS];  // by descriptor
 static int live[MOST_CLIENTS], living, epoll;
@@ -59,17 +59,24 @@ static void owe(int fd, const char *p, size_t n) {
     return;
   }
   if (!c->owed_bytes) watch(fd, EPOLL_CTL_MOD, EPOLLIN | EPOLLOUT);
-  c->owed = realloc(c->owed, c->owed_bytes + n);
-  memcpy(c->owed + c->owed_bytes, p, n);
+  if (c->owed_from + c->owed_bytes + n > c->owed_room) {
+    if (c->owed_bytes + n > c->owed_room / 2) {
+      c->owed_room = 2 * (c->owed_bytes + n);
+      c->owed = realloc(c->owed, c->owed_room);
+    }
+    memmove(c->owed, c->owed + c->owed_from, c->owed_bytes);  // half of the room is free then, so this is rare
+    c->owed_from = 0;
+  }
+  memcpy(c->owed + c->owed_from + c->owed_bytes, p, n);
   c->owed_bytes += n;
 }
 
 static void pay(int fd) {
   struct client *c = &clients[fd];
-  ssize_t sent = wire_send(c->tls, fd, c->owed, c->owed_bytes);
+  ssize_t sent = wire_send(c->tls, fd, c->owed + c->owed_from, c->owed_bytes);
   if (sent <= 0) return;
   c->owed_bytes -= (size_t)sent;
-  memmove(c->owed, c->owed + sent, c->owed_bytes);
+  c->owed_from = c->owed_bytes ? c->owed_from + (size_t)sent : 0;
   if (!c->owed_bytes) watch(fd, EPOLL_CTL_MOD, EPOLLIN);
 }
 
