@@ -18,7 +18,7 @@ _SOURCES = {
     "load_client": ("load_client.c", "subscribers.c", "receipts.c", "brokers.c", "tls.c"),
     "producer": ("producer.c", "lines.c"),
     "histogram_check": ("histogram_check.c",),
-    "floor": ("floor.c",),
+    "floor": ("floor.c", "floor_wire.c"),
 }
 _ALL_OUT = {"floor": ("-O3", "-march=native")}
 """It is to be as fast as this machine can be."""

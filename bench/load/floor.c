@@ -2,7 +2,7 @@
 // (see floor_ticks.h) and for our own load client only (it answers just its nonce). One thread; all lines of one read go to each
 // client in one send. What a full socket does not take is kept for it, up to 64 MiB; then the client is cut.
 //
-//   floor PORT                   lines from standard input to all subscribers
+//   floor PORT [CERT KEY]        lines from standard input to all subscribers; with a certificate's file and that of its key: over TLS
 //   floor --measure FILE REPEAT  the work alone, on the lines of FILE  ->  {"ns":…,"ticks":…} of this thread's time
 #define _GNU_SOURCE
 #include "floor_ticks.h"
@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "floor_wire.h"
 
 enum { READ_BYTES = 65536, MOST_CLIENTS = 32768, OWED_MAX_BYTES = 64 << 20, SHORTEST_LINE = 100 };
 static const char ANSWER[] =
@@ -25,8 +26,9 @@ static const char ANSWER[] =
 
 struct client {
   int upgraded, place;  // place: in `live`
+  void *tls;
   char *owed;
-  size_t owed_bytes;
+  size_t owed_from, owed_bytes, owed_room;  // the bytes begin at owed + owed_from
 };
 static struct client clients[MOST_CLIENTS];  // by descriptor
 static int live[MOST_CLIENTS], living, epoll;
@@ -45,6 +47,7 @@ static void drop(int fd) {
     clients[live[c->place]].place = c->place;
   }
   free(c->owed);
+  wire_close(c->tls);
   *c = (struct client){0};
   close(fd);
 }
@@ -56,24 +59,31 @@ static void owe(int fd, const char *p, size_t n) {
     return;
   }
   if (!c->owed_bytes) watch(fd, EPOLL_CTL_MOD, EPOLLIN | EPOLLOUT);
-  c->owed = realloc(c->owed, c->owed_bytes + n);
-  memcpy(c->owed + c->owed_bytes, p, n);
+  if (c->owed_from + c->owed_bytes + n > c->owed_room) {
+    if (c->owed_bytes + n > c->owed_room / 2) {
+      c->owed_room = 2 * (c->owed_bytes + n);
+      c->owed = realloc(c->owed, c->owed_room);
+    }
+    memmove(c->owed, c->owed + c->owed_from, c->owed_bytes);  // half of the room is free then, so this is rare
+    c->owed_from = 0;
+  }
+  memcpy(c->owed + c->owed_from + c->owed_bytes, p, n);
   c->owed_bytes += n;
 }
 
 static void pay(int fd) {
   struct client *c = &clients[fd];
-  ssize_t sent = send(fd, c->owed, c->owed_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+  ssize_t sent = wire_send(c->tls, fd, c->owed + c->owed_from, c->owed_bytes);
   if (sent <= 0) return;
   c->owed_bytes -= (size_t)sent;
-  memmove(c->owed, c->owed + sent, c->owed_bytes);
+  c->owed_from = c->owed_bytes ? c->owed_from + (size_t)sent : 0;
   if (!c->owed_bytes) watch(fd, EPOLL_CTL_MOD, EPOLLIN);
 }
 
 static void fan_out(const char *p, size_t n) {
   for (int i = living - 1; i >= 0; i--) {
     int fd = live[i];
-    ssize_t sent = clients[fd].owed_bytes ? 0 : send(fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t sent = clients[fd].owed_bytes ? 0 : wire_send(clients[fd].tls, fd, p, n);
     if (sent == (ssize_t)n) continue;
     if (sent < 0 && errno != EAGAIN) drop(fd);
     else owe(fd, p + (sent > 0 ? sent : 0), n - (size_t)(sent > 0 ? sent : 0));
@@ -104,9 +114,9 @@ static int on_lines(void) {
 static void on_client(int fd) {
   struct client *c = &clients[fd];
   char request[4096];
-  ssize_t got = recv(fd, request, sizeof request, MSG_DONTWAIT);
+  ssize_t got = wire_recv(c->tls, fd, request, sizeof request);
   if (got <= 0 || (c->upgraded && (request[0] & 15) == 8) ||
-      (!c->upgraded && (!memmem(request, (size_t)got, "dGhlIHNhbXBsZSBub25jZQ==", 24) || send(fd, ANSWER, sizeof ANSWER - 1, MSG_NOSIGNAL) < 0))) {
+      (!c->upgraded && (!memmem(request, (size_t)got, "dGhlIHNhbXBsZSBub25jZQ==", 24) || wire_send(c->tls, fd, ANSWER, sizeof ANSWER - 1) < 0))) {
     if (got < 0 && errno == EAGAIN) return;
     drop(fd);
     return;
@@ -141,6 +151,7 @@ static int serve(int port) {
             continue;
           }
           setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+          clients[client].tls = wire_open(client);
           watch(client, EPOLL_CTL_ADD, EPOLLIN);
         }
       } else {
@@ -177,7 +188,8 @@ static int measure(const char *file, long repeat) {
 
 int main(int argc, char **argv) {
   if (argc == 4 && !strcmp(argv[1], "--measure")) return measure(argv[2], atol(argv[3]));
-  if (argc == 2) return serve(atoi(argv[1]));
-  fputs("usage: floor PORT | floor --measure FILE REPEAT\n", stderr);
+  if (argc == 4 && !wire_encrypt(argv[2], argv[3])) return fputs("floor: no OpenSSL, or not a certificate and its key\n", stderr), 78;
+  if (argc == 2 || argc == 4) return serve(atoi(argv[1]));
+  fputs("usage: floor PORT [CERT KEY] | floor --measure FILE REPEAT\n", stderr);
   return 64;
 }

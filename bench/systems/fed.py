@@ -11,7 +11,7 @@ from bench.load_client import Endpoint
 from bench.processes import Program
 from bench.systems.base import StreamingSystem, free_port, wait_for_port
 
-__all__ = ["FedSystem", "Server"]
+__all__ = ["FedSystem", "Server", "fed_server"]
 
 
 class Server:
@@ -44,13 +44,28 @@ class FedSystem(StreamingSystem):
     @contextlib.contextmanager
     def running(self, directory: Path, ingestor: list[str]) -> Iterator[Server]:
         port = free_port()
-        producer = Program(ingestor, directory=directory, name="producer")
+        with fed_server(self.command(port), directory, ingestor, self.endpoint(port), name=self.name, env=self.env) as server:
+            yield server
+
+
+@contextlib.contextmanager
+def fed_server(
+    command: list[str],
+    directory: Path,
+    ingestor: list[str],
+    endpoint: Endpoint,
+    *,
+    name: str,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
+    """The ingestor's output piped into the command, while the context is open. Raises TrialFailed: it does not listen."""
+    producer = Program(ingestor, directory=directory, name="producer")
+    try:
+        server = Program(command, directory=directory, name=name, stdin=producer.stdout, env=env)
         try:
-            server = Program(self.command(port), directory=directory, name=self.name, stdin=producer.stdout, env=self.env)
-            try:
-                wait_for_port(port, server)
-                yield Server(server, self.endpoint(port))
-            finally:
-                server.stop(grace_s=3.0)
+            wait_for_port(endpoint.port, server)
+            yield Server(server, endpoint)
         finally:
-            producer.stop(grace_s=1.0)
+            server.stop(grace_s=3.0)
+    finally:
+        producer.stop(grace_s=1.0)

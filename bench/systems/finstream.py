@@ -11,7 +11,6 @@ import http.client
 import os
 import shutil
 import ssl
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -31,6 +30,7 @@ from bench.systems.base import (
     SymbolSystem,
     versions_of,
 )
+from bench.systems.certificate import certificate_missing, make_certificate
 
 _NOISE = Path(__file__).parent.parent / "peers" / "noise.py"
 _READY_TIMEOUT_S = 20.0
@@ -152,21 +152,14 @@ class FinStreamTls(StreamingSystem):
     note = f"{FinStream.note}; TLS 1.3, AES-128-GCM, and the load client decrypts on the load's core"
 
     def missing(self) -> str | None:
-        if shutil.which("openssl") is None:
-            return "the openssl command is not installed: apt install openssl"
-        return None if _command() else "the finstream command is not installed: pip install -e ."
+        return certificate_missing() or (None if _command() else "the finstream command is not installed: pip install -e .")
 
     def versions(self) -> dict[str, str]:
         return versions_of("finstream") | {"openssl": ssl.OPENSSL_VERSION}
 
     @contextlib.contextmanager
     def running(self, directory: Path, ingestor: list[str]) -> Iterator[_Engine]:
-        cert, key = directory / "cert.pem", directory / "key.pem"
-        make = [
-            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-            "-subj", "/CN=localhost", "-keyout", str(key), "-out", str(cert),
-        ]  # fmt: skip
-        subprocess.run(make, check=True, capture_output=True)
+        cert, key = make_certificate(directory)
         with _engine(directory, ingestor, start="always", tls={"cert_file": str(cert), "key_file": str(key)}) as engine:
             yield engine
 

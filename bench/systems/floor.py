@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import ssl
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from bench.load_client import Endpoint
 from bench.processes import TrialFailed
-from bench.systems.base import ParsingSystem
-from bench.systems.fed import FedSystem
+from bench.systems.base import ParsingSystem, StreamingSystem, free_port
+from bench.systems.certificate import certificate_missing, make_certificate
+from bench.systems.fed import FedSystem, Server, fed_server
 from bench.toolchain import BUILD, compiler_version
 
 _PROGRAM = BUILD / "floor"
@@ -51,4 +55,26 @@ class Floor(ParsingSystem, FedSystem):
         return Endpoint(port=port, stamp_member="ts_event", stamp_unit_ns=1000)
 
 
-SYSTEMS = (Floor(),)
+class FloorTls(StreamingSystem):
+    """What encryption costs with nothing between it and the socket."""
+
+    name = "floor-wss"
+    work = "typed"
+    note = "the floor with OpenSSL's SSL_write straight to the socket: TLS 1.3, AES-128-GCM, in the same thread"
+
+    def missing(self) -> str | None:
+        return certificate_missing()
+
+    def versions(self) -> dict[str, str]:
+        return {"compiler": compiler_version(), "openssl": ssl.OPENSSL_VERSION}
+
+    @contextlib.contextmanager
+    def running(self, directory: Path, ingestor: list[str]) -> Iterator[Server]:
+        port = free_port()
+        cert, key = make_certificate(directory)
+        endpoint = Endpoint(port=port, stamp_member="ts_event", stamp_unit_ns=1000, tls=True)
+        with fed_server([str(_PROGRAM), str(port), str(cert), str(key)], directory, ingestor, endpoint, name=self.name) as server:
+            yield server
+
+
+SYSTEMS = (Floor(), FloorTls())

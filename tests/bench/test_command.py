@@ -84,7 +84,9 @@ def test_latency_is_complete_and_leaves_no_process(tmp_path: Path, system: str) 
 
 @pytest.mark.slow
 @pytest.mark.peers
-@pytest.mark.parametrize("system", ["floor", "mosquitto", "nats", "node-ws", "node-ws-relay", "picows", "picows-relay"])
+@pytest.mark.parametrize(
+    "system", ["floor", "floor-wss", "mosquitto", "nats", "node-ws", "node-ws-relay", "picows", "picows-relay"]
+)
 def test_every_peer_that_is_installed_delivers_all(tmp_path: Path, system: str) -> None:
     if why := all_systems()[system].missing():
         pytest.skip(why)

@@ -98,8 +98,8 @@ def test_what_is_shipped_is_found_in_its_order() -> None:
         "noise", "first-tick",
     ]  # fmt: skip
     assert list(all_systems()) == [
-        "finstream", "finstream-wss", "floor", "mosquitto", "msgspec-decimal", "nats", "node-ws", "node-ws-relay", "orjson-decimal",
-        "picows", "picows-relay", "websockets", "websockets-relay",
+        "finstream", "finstream-wss", "floor", "floor-wss", "mosquitto", "msgspec-decimal", "nats", "node-ws", "node-ws-relay",
+        "orjson-decimal", "picows", "picows-relay", "websockets", "websockets-relay",
     ]  # fmt: skip
 
 

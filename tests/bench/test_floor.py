@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from bench import lines
 from bench.load_client import Endpoint, LoadClient
 from bench.processes import TrialFailed
 from bench.systems.base import free_port
+from bench.systems.certificate import certificate_missing, make_certificate
 from bench.toolchain import Tools
 
 GOOD = '{"symbol":"A/B","price":"1","volume":"2","ts":NOW,"bid":"3","ask":"4","trade_id":"5"}'
@@ -44,22 +47,23 @@ def test_it_refuses_what_is_wrong(tools: Tools, tmp_path: Path, part: str, inste
     assert measured(tools, tmp_path / "lines", text.encode()) == 1
 
 
-@pytest.fixture
-def server(tools: Tools) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    port = free_port()
-    process = subprocess.Popen([tools.floor, str(port)], stdin=subprocess.PIPE)
-    yield process, port
+@pytest.fixture(params=["plain", "tls"])
+def server(request: pytest.FixtureRequest, tools: Tools, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Endpoint]]:
+    port, tls = free_port(), request.param == "tls"
+    if tls and (why := certificate_missing()):
+        pytest.skip(why)
+    process = subprocess.Popen([tools.floor, str(port), *(make_certificate(tmp_path) if tls else ())], stdin=subprocess.PIPE)
+    yield process, Endpoint(port=port, stamp_member="ts_event", stamp_unit_ns=1000, tls=tls)
     assert process.stdin is not None
     process.stdin.close()
     assert process.wait(5) == 0
 
 
 def test_every_subscriber_gets_the_engines_message(
-    server: tuple[subprocess.Popen[bytes], int], tools: Tools, tmp_path: Path
+    server: tuple[subprocess.Popen[bytes], Endpoint], tools: Tools, tmp_path: Path
 ) -> None:
-    process, port = server
+    process, endpoint = server
     first = 1_000_000_000
-    endpoint = Endpoint(port=port, stamp_member="ts_event", stamp_unit_ns=1000)
     # It may not listen yet.
     deadline = time.monotonic() + 5
     while True:
@@ -76,3 +80,28 @@ def test_every_subscriber_gets_the_engines_message(
         receipt = client.finish(first + lines.LINES - 1, still_s=1.0)
     assert receipt.complete(first + lines.LINES - 1)
     assert receipt.write.negative == 0
+
+
+def test_who_reads_late_gets_all_of_it(server: tuple[subprocess.Popen[bytes], Endpoint], tools: Tools, tmp_path: Path) -> None:
+    """What sockets do not take is kept: 32 MiB of it, read by nobody before it has all been written."""
+    process, endpoint = server
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            client = LoadClient(tools.load_client, endpoint, 1, directory=tmp_path, timeout_s=5)
+            break
+        except TrialFailed:
+            assert time.monotonic() < deadline
+    some, times = lines.typical_lines(), 30
+    with client:
+        client.begin(1_000_000_000, time.time_ns(), 1000.0)
+        os.kill(client.pid, signal.SIGSTOP)
+        assert process.stdin is not None
+        for _ in range(times):
+            process.stdin.write(some)
+        process.stdin.flush()
+        os.kill(client.pid, signal.SIGCONT)
+        deadline = time.monotonic() + 20
+        while (receipt := client.report()).messages < times * lines.LINES and not receipt.closed:
+            assert time.monotonic() < deadline, receipt.messages
+    assert (receipt.messages, receipt.closed, receipt.illegal) == (times * lines.LINES, 0, 0)
