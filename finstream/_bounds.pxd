@@ -40,10 +40,8 @@ cdef inline void send_batch(Pump* pump, Outbox* outbox) noexcept nogil:
     """Send an outbox what it collected of this batch."""
     cdef int64_t before
     cdef ssize_t n = 0
-    if outbox.touched == 0:
+    if outbox.slice_count == 0:
         return
-    pump.touched[outbox.touched - 1] = NULL
-    outbox.touched = 0
     if unlikely(outbox.dead):
         outbox.slice_count = 0
         return

@@ -252,6 +252,8 @@ cdef class NativePump:
         outbox = find_outbox(&self.pump, handle)
         if outbox != NULL:
             send_batch(&self.pump, outbox)
+            if outbox.touched:
+                self.pump.touched[outbox.touched - 1] = NULL
             take_account(outbox, &dropped)
             stop_waiting(&self.pump, outbox)
             outbox.dead = True

@@ -81,7 +81,7 @@ cdef struct Pump:
     int outbox_slots
     int outbox_count
     int next_slot                   # where to look for a free one
-    Outbox** touched                # with slices in this batch, NULL once sent; room for every slot
+    Outbox** touched                # got slices in this batch, each listed once until it ends; NULL: it is gone. Room for every slot
     int touched_count
     Outbox* waiting                 # with something queued
     int64_t serial

@@ -89,6 +89,7 @@ cdef inline void flush(Pump* pump, bint in_between) noexcept nogil:
     cdef int i
     for i in range(pump.touched_count):
         if likely(pump.touched[i] != NULL):
+            pump.touched[i].touched = 0
             send_batch(pump, pump.touched[i])
         if unlikely(in_between):
             give_way(pump)
