@@ -160,12 +160,13 @@ cdef inline bint is_more(const Decimal* a, const Decimal* b) noexcept nogil:
 
 
 cdef inline uint64_t identity_of(const Quality* quality, const Line* line) noexcept nogil:
-    """Of an event by its id; of a trade by venue, symbol and id. 0: it has none."""
-    cdef uint64_t h
+    """Of an event by its id; of a trade by venue, symbol and id; and by their time, for ids may begin anew with each day, or with each
+    run of a program. 0: it has none."""
+    cdef uint64_t h, seed = quality.seed ^ <uint64_t> line.time * 0x5bd1e995
     if line.present & (1 << EVENT_ID):
-        h = hash_bytes(quality.seed, line.event_id.start, line.event_id.length)
+        h = hash_bytes(seed, line.event_id.start, line.event_id.length)
     elif line.present & (1 << TRADE_ID):
-        h = hash_bytes(~quality.seed, line.trade_id.start, line.trade_id.length)
+        h = hash_bytes(~seed, line.trade_id.start, line.trade_id.length)
         h = hash_bytes(h, line.symbol.start, line.symbol.length)
         if line.present & (1 << EXCHANGE):
             h = hash_bytes(h, line.exchange.start, line.exchange.length)

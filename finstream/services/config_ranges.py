@@ -44,7 +44,7 @@ RANGES: dict[str, Range] = {
     "*.priority": Range(0, 9),
     "*.quality.future_ms": Range(0, 100 * _YEAR_MS),
     "*.quality.max_age_ms": Range(1, 100 * _YEAR_MS),
-    "*.quality.duplicate_window": Range(64, 1 << 20),
+    "*.quality.duplicate_window": Range(64, 1 << 16),
     "*.quality.band_pct": Range(0.001, 99.0),
     "*.quality.band_confirmations": Range(1, 1000),
     "*.restart.initial_s": Range(0.001, _DAY_S),

@@ -109,10 +109,10 @@ class QualitySettings(_Section, frozen=True, kw_only=True):
     max_age_ms: int | None = 7 * 24 * 3600 * 1000
     """A tick whose stamp is older is rejected; null: never. Does not apply to ``origin: replay``."""
     duplicates: Finding = "drop"
-    """Ticks whose ``event_id``, or else whose venue, symbol and ``trade_id``, were there before. Does not apply to
-    ``origin: replay``, which may begin anew."""
-    duplicate_window: int = 8192
-    """Of so many identities at least the asset's last ones are known; rounded up to a power of two."""
+    """Ticks whose time stamp and ``event_id``, or else time stamp, venue, symbol and ``trade_id``, were there before. Does not
+    apply to ``origin: replay``, which may begin anew."""
+    duplicate_window: int = 2048
+    """Of so many identities at least the asset's last ones are known; rounded up to a power of two. Each takes 32 bytes."""
     out_of_order: Finding = "count"
     """Ticks whose stamp is older than an earlier one's of the same symbol."""
     crossed_quotes: Finding = "count"

@@ -69,6 +69,7 @@ async def test_nothing_is_checked_unless_asked_for() -> None:
         ({"event_id": "e", "trade_id": "7"}, {"event_id": "f", "trade_id": "7"}, False),
         ({"event_id": "e"}, {"trade_id": "e"}, False),
         ({}, {}, False),
+        ({"trade_id": "7"}, {"trade_id": "7", "ts": NOW_NS + 1}, False),
     ],
 )
 async def test_what_makes_two_ticks_the_same(one: dict[str, Any], other: dict[str, Any], same: bool) -> None:
@@ -84,7 +85,7 @@ async def test_what_makes_two_ticks_the_same(one: dict[str, Any], other: dict[st
 @pytest.mark.parametrize(
     ("key", "word", "bad"),
     [
-        ("duplicates", "duplicate", {"trade_id": "1"}),
+        ("duplicates", "duplicate", {"trade_id": "1", "ts": NOW_NS}),
         ("out_of_order", "out_of_order", {"ts": NOW_NS - 1}),
         ("crossed_quotes", "crossed_quote", {"bid": "1.10", "ask": "1.0999999999999999999999999999"}),
         ("price_anomalies", "price_anomaly", {"price": "1.1000001"}),

@@ -103,8 +103,7 @@ def test_the_examples_are_good() -> None:
 def test_ranges_that_are_written_are_those_that_hold() -> None:
     plain = {"1,024": 1024, "1 GiB": 1 << 30, "65,536": 65_536, "1,000,000": 1_000_000, "1,000": 1000, "1 KiB": 1024,
              "1 TiB": 1 << 40, "1 s": 1, "an hour": 3600, "a day": 86_400, "30 days": 30 * 86_400, "0 s": 0, "0.1 s": 0.1,
-             "1 ms": 1, "64": 64, "1": 1, "1 MiB": 1 << 20, "0": 0, "9": 9,
-             "1,048,576": 1 << 20}  # fmt: skip
+             "1 ms": 1, "64": 64, "1": 1, "1 MiB": 1 << 20, "0": 0, "9": 9}  # fmt: skip
     found = 0
     for key, (_default, meaning, _reload) in ROWS.items():
         if written := re.search(r"[(;] ?([0-9a-zA-Z,. ]+?) to ([0-9a-zA-Z,. ]+?)[).]", meaning):
