@@ -95,10 +95,11 @@ def test_a_failure_is_a_result_and_the_run_goes_on(bench: Workbench) -> None:
 def test_what_is_shipped_is_found_in_its_order() -> None:
     assert list(all_scenarios()) == [
         "parse", "assets", "assets-and-symbols", "latency", "fan-out", "pipe", "deliveries", "idle", "storm", "stalled", "symbols",
-        "noise", "first-tick",
+        "noise", "first-tick", "connectors", "connector-latency",
     ]  # fmt: skip
     assert list(all_systems()) == [
-        "finstream", "finstream-wss", "floor", "floor-wss", "mosquitto", "msgspec-decimal", "nats", "node-ws", "node-ws-relay",
+        "finstream", "finstream-wss", "floor", "floor-wss", "ingestors", "json-decimal", "mosquitto", "msgspec-decimal", "nats",
+        "node-ws", "node-ws-relay",
         "orjson-decimal", "picows", "picows-relay", "websockets", "websockets-relay",
     ]  # fmt: skip
 

@@ -134,7 +134,8 @@ TESTS = [
     "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout", "120", str(HERE),
     "--ignore", str(HERE / "test_sanitized.py"), "--ignore", str(HERE / "test_fuzz.py"),
     # Tables that the twin alone reads, and those that the fuzzer begins with.
-    "-k", "not twin- and not test_first_broken_rule_is_the_reason",
+    # And what takes the memory away: the sanitizer's allocator has room of its own that no limit reaches.
+    "-k", "not twin- and not test_first_broken_rule_is_the_reason and not test_without_memory_for_what_is_held",
 ]
 TLS_TESTS = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout", "120", str(ROOT / "tests" / "tls")]
 

@@ -13,7 +13,7 @@ async def test_statistics_of_an_asset(rig: Rig) -> None:
     feed = rig.feed("some-asset")
     assert rig.pump.asset_statistics(feed.asset) == AssetStatistics(
         name="some-asset", seq=0, ticks=0, opaque=0, heartbeats=0, statuses=0, lines=0, bytes=0, reads=0,
-        rejected={}, last_received_ns=0, subscribers=0, symbols=0, untold=0,
+        rejected={}, last_received_ns=0, subscribers=0, symbols=0, untold=0, questioned={},
     )
     lines = (
         tick(1, "A") + tick(2, "B") + b'{"type":"news","ts":1}\n{"type":"heartbeat"}\n\n{"type":"status"}\n'
@@ -27,7 +27,7 @@ async def test_statistics_of_an_asset(rig: Rig) -> None:
     assert statistics == AssetStatistics(
         name="some-asset", seq=3, ticks=2, opaque=1, heartbeats=1, statuses=1, lines=8, bytes=len(lines), reads=1,
         rejected={"not_json": 1, "invalid_symbol": 2}, last_received_ns=statistics.last_received_ns,
-        subscribers=0, symbols=2, untold=0,
+        subscribers=0, symbols=2, untold=0, questioned={},
     )
 
 
