@@ -135,10 +135,15 @@ class EngineProcess:
     def log_text(self) -> str:
         return self.log_path.read_text()
 
-    def log(self, event: str) -> list[dict[str, Any]]:
-        """Its log lines with this event so far."""
-        lines = [json.loads(line) for line in self.log_text().splitlines()]
-        return [line for line in lines if line["event"] == event]
+    def log(self, event: str, least: int = 0) -> list[dict[str, Any]]:
+        """Its log lines with this event so far, once there are at least so many: they are written a moment later."""
+
+        def found() -> list[dict[str, Any]]:
+            lines = [json.loads(line) for line in self.log_text().splitlines()]
+            return [line for line in lines if line["event"] == event]
+
+        until(lambda: len(found()) >= least)
+        return found()
 
     # --- its interfaces ---
 

@@ -312,7 +312,7 @@ def test_a_client_that_stops_reading_dies_alone(engine: Any, tools: Any) -> None
         for _ in range(20):
             tools.hear(client, "tick")
         assert engine.client(quick)["state"] == "connected"
-        (told,) = engine.log("client disconnected")
+        (told,) = engine.log("client disconnected", 1)
         assert (told["level"], told["client"], told["reason"]) == ("warning", slow, receipt["reason"])
         stuck.settimeout(10)
         with_an_end = bytearray()

@@ -47,7 +47,7 @@ def test_a_signal_ends_it_cleanly(engine: Any, tools: Any, number: int) -> None:
     with engine.connect(engine.register()) as client:
         client.send('{"op":"subscribe","topics":["tick"]}')
         tools.hear(client, "tick")
-        epoch = engine.log("ready")[0]["epoch"]
+        epoch = engine.log("ready", 1)[0]["epoch"]
         engine.process.send_signal(number)
         goodbye, code = last_words(client, tools)
     assert engine.process.wait(10) == 0
@@ -84,7 +84,7 @@ def test_killed_it_leaves_no_orphan(engine: Any, tools: Any) -> None:
     engine.start()
     for name in ("tick", "stubborn"):
         tools.until(lambda name=name: engine.asset_state(name)["state"] == "running")
-    epoch = engine.log("ready")[0]["epoch"]
+    epoch = engine.log("ready", 1)[0]["epoch"]
     assert len(tools.processes(f"FINSTREAM_ENGINE={epoch}")) >= 2
     assert engine.stop(signal.SIGKILL) == -signal.SIGKILL
     tools.until(lambda: tools.processes(f"FINSTREAM_ENGINE={epoch}") == [])
