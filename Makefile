@@ -14,6 +14,7 @@ CONFIG ?=
 
 DEPENDENCIES := $(VENV)/.dependencies
 EXTENSION := $(VENV)/.extension
+PEERS := bench/build/.peers
 NATIVE := $(wildcard finstream/*.pyx finstream/*.pxd)
 
 .DEFAULT_GOAL := help
@@ -41,7 +42,7 @@ lint: $(EXTENSION) ## Style and types.
 pytest: $(EXTENSION) ## The tests alone (PYTEST_ARGS='-k NAME').
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-bench: $(EXTENSION) ## The benchmarks.
+bench: $(EXTENSION) $(PEERS) ## The benchmarks, beside the peers that can be had here (BENCH_ARGS='--quick').
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
 sanitize: $(EXTENSION) ## The native parts' tests and fuzzer under AddressSanitizer and UndefinedBehaviorSanitizer.
@@ -65,6 +66,11 @@ $(DEPENDENCIES): pyproject.toml
 # Installing has compiled it once; this finds out what has changed since, and does nothing if nothing has.
 $(EXTENSION): $(DEPENDENCIES) $(NATIVE)
 	PYTHONWARNINGS=ignore $(BIN)/python -c 'import setuptools; setuptools.setup()' --quiet build_ext --inplace
+	@touch $@
+
+# What cannot be had is told, and left out of the benchmarks.
+$(PEERS): $(EXTENSION) bench/setup.py
+	-$(BIN)/python -m bench --setup
 	@touch $@
 
 check-tools:

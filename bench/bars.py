@@ -21,7 +21,8 @@ class Bar(NamedTuple):
     what: str
     measured: _Figure
     sense: Literal["≤", "≥"]
-    limit: float
+    limit: float | None
+    """None: no bar but a figure to judge the one above it by."""
     unit: str
     """After the number; ``×`` for ratios."""
     digits: int
@@ -34,8 +35,8 @@ class Verdict(NamedTuple):
 
     @property
     def met(self) -> bool | None:
-        """By the median over the repeats; None when it was not measured."""
-        if self.measured is None:
+        """By the median over the repeats; None when it was not measured, or is no bar."""
+        if self.measured is None or self.bar.limit is None:
             return None
         median = self.measured.median
         return median <= self.bar.limit if self.bar.sense == "≤" else median >= self.bar.limit
@@ -51,15 +52,15 @@ def _rows(results: Results, scenario: str, point: str, system: str) -> list[Meas
     return [row for row in results.of(scenario, point).get(system, []) if row.complete is not False]
 
 
-def _absolute(scenario: str, point: str, key: str) -> _Figure:
-    return lambda results: spread_of(_rows(results, scenario, point, _SUBJECT), key)
+def _absolute(scenario: str, point: str, key: str, subject: str = _SUBJECT) -> _Figure:
+    return lambda results: spread_of(_rows(results, scenario, point, subject), key)
 
 
-def _against(scenario: str, point: str, key: str, other: str, *, inverse: bool = False) -> _Figure:
-    """Ours divided by the other's, repeat by repeat; ``inverse``: the other's by ours."""
+def _against(scenario: str, point: str, key: str, other: str, *, inverse: bool = False, subject: str = _SUBJECT) -> _Figure:
+    """Ours (or another ``subject``'s) divided by the other's, repeat by repeat; ``inverse``: the other's by ours."""
 
     def measured(results: Results) -> Spread | None:
-        pair = [_rows(results, scenario, point, name) for name in (_SUBJECT, other)]
+        pair = [_rows(results, scenario, point, name) for name in (subject, other)]
         of, to = reversed(pair) if inverse else pair
         return ratios(of, to, key)
 
@@ -112,12 +113,23 @@ BARS = (
         "highest sustained deliveries/s, 100 subscribers: with TLS against without",
         _against("deliveries", "100", "deliveries_per_s", "finstream-wss", inverse=True), "≥", 0.5, "×", 2,
     ),
+    Bar(
+        "… the floor's: with OpenSSL against without",
+        _against("deliveries", "100", "deliveries_per_s", "floor-wss", inverse=True, subject="floor"), "≥", None, "×", 2,
+    ),
+    Bar(
+        "… with TLS: against the floor with OpenSSL",
+        _against("deliveries", "100", "deliveries_per_s", "floor-wss", subject="finstream-wss"), "≥", None, "×", 2,
+    ),
     Bar("memory per idle connection at 10,000", _absolute("idle", "10000", "kib_each"), "≤", 4, " KiB", 2),
     Bar("reconnect storm of 2,000", _absolute("storm", "2000", "reconnects_per_s"), "≥", 2000, "/s", 0),
     Bar("reconnect storm: p99 of others against before", _absolute("storm", "2000", "p99_ratio"), "≤", 2, "×", 2),
     Bar("p99.9 with control-plane noise against without", _absolute("noise", "10", "p999_ratio"), "≤", 1.3, "×", 2),
+    Bar("… the floor's, with the same noise beside it", _absolute("noise", "10", "p999_ratio", "floor"), "≤", None, "×", 2),
     Bar("cost of a tick, 10,000 assets against 10", _absolute("assets", "10000", "over_few"), "≤", 1.3, "×", 2),
     Bar("cost of a delivery, 1,000 subscribers against 10", _across("fan-out", "cpu_us", "10x200", "1000x200"), "≤", 1.2, "×", 2),
     Bar("one stalled client: others' p99 against without", _absolute("stalled", "100", "p99_ratio"), "≤", 1.1, "×", 2),
+    Bar("CPU of a plain delivery: with policies beside it", _absolute("policies", "2000", "cpu_ratio"), "≤", 1.05, "×", 3),
+    Bar("… at 40,000 ticks/s, with the work for those policies", _absolute("policies", "40000", "cpu_ratio"), "≤", None, "×", 3),
     Bar("first tick over the process's own start", _absolute("first-tick", "shell", "over_ms"), "≤", 100, " ms", 1),
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
@@ -25,6 +26,7 @@ __all__ = ["main"]
 
 _FILE_WIDTH = 150
 """Columns to print where there is no terminal, which would say how wide it is."""
+_QUICK_S = 0.5
 _RESULTS = Path(__file__).parent / "results" / "results.json"
 
 
@@ -41,7 +43,7 @@ _RESULTS = Path(__file__).parent / "results" / "results.json"
     metavar="X,Y",
     help="Systems under test; the first one is what ratios refer to. Default: all that can run.",
 )
-@click.option("--repeat", type=click.IntRange(1), default=3, show_default=True, help="How often everything is measured.")
+@click.option("--repeat", type=click.IntRange(1), help="How often everything is measured. Default: 3.")
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0.05),
@@ -50,10 +52,9 @@ _RESULTS = Path(__file__).parent / "results" / "results.json"
 @click.option(
     "--retries",
     type=click.IntRange(0),
-    default=2,
-    show_default=True,
-    help="Take a measurement again, up to so often, when other programs disturbed it.",
+    help="Take a measurement again, up to so often, when other programs disturbed it. Default: 2.",
 )
+@click.option("--quick", is_flag=True, help="A look at it: --repeat 1 --seconds 0.5 --retries 0, if not said otherwise.")
 @click.option(
     "--json",
     "file",
@@ -85,9 +86,10 @@ _RESULTS = Path(__file__).parent / "results" / "results.json"
 def main(
     scenarios: str | None,
     systems: str | None,
-    repeat: int,
+    repeat: int | None,
     seconds: float | None,
-    retries: int,
+    retries: int | None,
+    quick: bool,
     file: Path,
     unbound: bool,
     show: tuple[Path, ...],
@@ -100,6 +102,7 @@ def main(
 
     \b
     python -m bench                                                    everything, three times
+    python -m bench --quick                                            all of it, once and briefly
     python -m bench --scenario parse --repeat 5
     python -m bench --scenario latency@100 --system finstream,websockets
     python -m bench --show bench/results/results.json
@@ -124,13 +127,14 @@ def main(
         order = driver.Order(
             points=chosen,
             systems=_chosen_systems(known, systems),
-            repeats=repeat,
-            seconds=seconds,
-            retries=retries,
+            repeats=repeat or (1 if quick else 3),
+            seconds=_QUICK_S if quick and seconds is None else seconds,
+            retries=(0 if quick else 2) if retries is None else retries,
             load_cpu=None if unbound else usual_load_cpu(),
         )
         try:
-            results = driver.execute(order, file, lambda progress: console.print(_in_short(progress)))
+            began = time.monotonic()
+            results = driver.execute(order, file, lambda progress: console.print(_in_short(progress, time.monotonic() - began)))
         except ToolchainError as error:
             raise click.ClickException(str(error)) from error
     print_report(console, results)
@@ -140,7 +144,8 @@ def main(
         console.print(Text(f"Plots: {', '.join(map(str, plots))}" + ("" if show else f"\nResults: {file}")))
 
 
-def _in_short(progress: driver.Progress) -> Text:
+def _in_short(progress: driver.Progress, elapsed_s: float) -> Text:
+    """``elapsed_s``: since the beginning of the run."""
     measurement = progress.measurement
     figures = [
         f"{column.heading} {measurement.values[column.key]:,.{column.digits}f}"
@@ -151,10 +156,14 @@ def _in_short(progress: driver.Progress) -> Text:
     if measurement.disturbed:
         remarks.append(f"disturbed by {measurement.foreign_cores:.2f} cores of other load, attempt {progress.attempt}")
     return Text.assemble(
-        (f"{progress.number}/{progress.of} ", "dim"),
+        (f"{progress.number}/{progress.of} {_minutes(elapsed_s)} ", "dim"),
         f"{measurement.scenario}@{measurement.point} {measurement.system}: {', '.join(figures)}",
         f" ({'; '.join(remarks)})" if remarks else "",
     )
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def _save_plots(results: Results, directory: Path) -> list[Path]:

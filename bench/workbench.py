@@ -119,10 +119,11 @@ class Session:
         return memory_kib(self._pids())
 
     @contextlib.contextmanager
-    def others(self, subscribers: int, *, at_once: int = 100, ready_at_tick: bool = False) -> Iterator[LoadClient]:
-        """More subscribers beside those that are measured, in a process of their own. Raises TrialFailed."""
+    def others(self, subscribers: int, *, changed: Callable[[Endpoint], Endpoint] | None = None) -> Iterator[LoadClient]:
+        """More subscribers beside those that are measured, in a process of their own. ``changed``: what they do otherwise. Raises
+        TrialFailed."""
         self._others += 1
-        with self._connect(subscribers, at_once=at_once, ready_at_tick=ready_at_tick, name=f"others-{self._others}") as client:
+        with self._connect(subscribers, name=f"others-{self._others}", changed=changed) as client:
             self.helpers.append(client.pid)
             yield client
 
@@ -210,8 +211,10 @@ class Workbench:
             running = stack.enter_context(system.running(directory, command))
             producer = stack.enter_context(Producer(control))
 
-            def connect(count: int, **options: Any) -> LoadClient:
+            def connect(count: int, *, changed: Callable[[Endpoint], Endpoint] | None = None, **options: Any) -> LoadClient:
                 endpoint = running.endpoint(count)
+                if changed is not None:
+                    endpoint = changed(endpoint)
                 if symbols:
                     assert isinstance(system, SymbolSystem)
                     endpoint = system.selective(endpoint, count, symbols, symbols_each)

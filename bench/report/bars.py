@@ -23,12 +23,12 @@ def print_bars(console: Console, results: Results) -> None:
     verdicts = judge(results)
     for verdict in verdicts:
         bar = verdict.bar
-        limit = f"{bar.sense} {bar.limit:,.{bar.digits if bar.limit % 1 else 0}f}{bar.unit}"
+        limit = "" if bar.limit is None else f"{bar.sense} {bar.limit:,.{bar.digits if bar.limit % 1 else 0}f}{bar.unit}"
         table.add_row(Text(bar.what), _measured(verdict), limit, _met(verdict))
     console.print(table)
     met = sum(verdict.met is True for verdict in verdicts)
-    measured = sum(verdict.measured is not None for verdict in verdicts)
-    console.print(f"{met} of {measured} met; {len(verdicts) - measured} not measured in this run.")
+    judged = [verdict.met is not None for verdict in verdicts if verdict.bar.limit is not None]
+    console.print(f"{met} of {sum(judged)} met; {len(judged) - sum(judged)} not measured in this run.")
     if disturbed := sum(row.disturbed for row in results.measurements):
         console.print(f"{disturbed} of {len(results.measurements)} measurements were disturbed by other programs.")
 
@@ -43,5 +43,7 @@ def _measured(verdict: Verdict) -> str:
 
 def _met(verdict: Verdict) -> Text:
     if verdict.met is None:
+        if verdict.bar.limit is None:
+            return Text("")
         return Text("not measured", style="dim")
     return Text("yes", style="green") if verdict.met else Text("NO", style="bold red")

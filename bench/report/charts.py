@@ -5,8 +5,9 @@ Each returns an SVG document, or None when nothing was measured that it could sh
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from bench.histogram import Histogram
@@ -15,11 +16,28 @@ from bench.results import Spread
 
 __all__ = ["Line", "LinePoint", "bars", "lines", "percentiles"]
 
-# Okabe and Ito's palette: told apart with any kind of colour vision.
+# Okabe and Ito's palette: told apart with any kind of colour vision. When they are used up they come again, in dashes.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+_DASHES = ("", "7 3", "2 2")
 _GRID = "#ddd"
 _WIDTH, _HEIGHT = 820, 440
 _LEFT, _RIGHT, _TOP, _BOTTOM = 80, 640, 50, 380
+
+
+class _Style(NamedTuple):
+    colour: str
+    dashes: str = ""
+    width: float = 1.8
+
+
+class _Entry(NamedTuple):
+    """Of a legend."""
+
+    wanted: float
+    """Where its line ends."""
+    name: str
+    figures: str
+    style: _Style
 
 
 class LinePoint(NamedTuple):
@@ -45,13 +63,14 @@ def percentiles(*, title: str, curves: dict[str, Histogram]) -> str | None:
     up = _magnitudes(min(max(h.percentile(1), 1.0) for h in filled.values()) / 1e3, max(h.max_ns for h in filled.values()) / 1e3)
     _frame(drawing, across, up, "percentile of all deliveries", "latency, µs")
     ends = []
-    for (name, histogram), colour in zip(filled.items(), _colours(), strict=False):
+    for (name, histogram), style in zip(filled.items(), _styles(), strict=False):
         points = [
             (across.place(max(1 - below / 100, 10.0**-most_nines)), up.place(value / 1e3)) for below, value in histogram.curve()
         ]
         points.append((across.place(10.0**-most_nines), points[-1][1]))
-        drawing.path(points, colour)
-        ends.append((points[-1][1], f"{name} (p50 {_microseconds(histogram, 50)}, p99 {_microseconds(histogram, 99)})", colour))
+        drawing.path(points, style.colour, style.width, dashes=style.dashes)
+        figures = f"p50 {_microseconds(histogram, 50)}, p99 {_microseconds(histogram, 99)}"
+        ends.append(_Entry(points[-1][1], name, figures, style))
     _legend(drawing, ends)
     return drawing.document()
 
@@ -70,13 +89,13 @@ def lines(*, title: str, x_title: str, y_title: str, drawn: Sequence[Line]) -> s
     up = _magnitudes(min(figures), max(figures))
     _frame(drawing, across, up, x_title, y_title)
     ends = []
-    for line, colour in zip(filled, _colours(), strict=False):
+    for line, style in zip(filled, _styles(), strict=False):
         places = [(across.place(point.parameter), up.place(point.figure.median)) for point in line.points]
-        drawing.path(places, colour)
+        drawing.path(places, style.colour, style.width, dashes=style.dashes)
         for (x, y), point in zip(places, line.points, strict=True):
-            drawing.line(x, up.place(point.figure.least), x, up.place(point.figure.most), colour, 4)
-            drawing.circle(x, y, 4, colour)
-        ends.append((places[-1][1], f"{line.name} ({short_number(line.points[-1].figure.median)})", colour))
+            drawing.line(x, up.place(point.figure.least), x, up.place(point.figure.most), style.colour, 4)
+            drawing.circle(x, y, 4, style.colour)
+        ends.append(_Entry(places[-1][1], line.name, short_number(line.points[-1].figure.median), style))
     _legend(drawing, ends)
     return drawing.document()
 
@@ -92,7 +111,7 @@ def bars(*, title: str, unit: str, groups: dict[str, dict[str, Spread]]) -> str 
     drawing.text(16, 46, unit, colour="#555")
     values = [figure.median for figures in filled.values() for figure in figures.values()]
     scale = (_WIDTH - 320) / max(values)
-    colours = dict(zip(names, _colours(), strict=False))
+    colours = {name: style.colour for name, style in zip(names, _styles(), strict=False)}
     y = 66.0
     for group, figures in filled.items():
         drawing.text(16, y + 14, group, weight="600")
@@ -107,9 +126,11 @@ def bars(*, title: str, unit: str, groups: dict[str, dict[str, Spread]]) -> str 
     return drawing.document()
 
 
-def _colours() -> Iterable[str]:
-    while True:
-        yield from _COLOURS
+def _styles() -> Iterator[_Style]:
+    """The first one, of what the others are compared with, is the boldest."""
+    yield _Style(_COLOURS[0], width=3.0)
+    for dashes in itertools.cycle(_DASHES):
+        yield from (_Style(colour, dashes) for colour in _COLOURS[0 if dashes else 1 :])
 
 
 def _magnitudes(least: float, most: float) -> Axis:
@@ -131,15 +152,21 @@ def _frame(drawing: Drawing, across: Axis, up: Axis, x_title: str, y_title: str)
     drawing.text(24, (_TOP + _BOTTOM) / 2, y_title, anchor="middle", colour="#555", turned=True)
 
 
-def _legend(drawing: Drawing, ends: list[tuple[float, str, str]]) -> None:
-    """Names at the ends of their lines, pushed apart where they would overlap."""
-    y = -math.inf
-    for wanted, name, colour in sorted(ends):
-        y = max(wanted + 4, y + 30)
-        first, _, rest = name.partition(" (")
-        drawing.text(_RIGHT + 10, y, first, colour=colour, weight="600")
-        if rest:
-            drawing.text(_RIGHT + 10, y + 13, rest.removesuffix(")"), size=11, colour="#555")
+def _legend(drawing: Drawing, entries: list[_Entry]) -> None:
+    """Names beside the ends of their lines, pushed apart where they would overlap, and up again where they would fall off."""
+    ordered = sorted(entries, key=lambda entry: entry.wanted)
+    room = min(28.0, (_HEIGHT - _TOP) / len(ordered))
+    places: list[float] = []
+    for entry in ordered:
+        places.append(max(entry.wanted, places[-1] + room if places else _TOP))
+    lowest = _HEIGHT - 22.0
+    for i in reversed(range(len(places))):
+        places[i] = min(places[i], lowest)
+        lowest = places[i] - room
+    for entry, y in zip(ordered, places, strict=True):
+        drawing.path([(_RIGHT + 8, y), (_RIGHT + 30, y)], entry.style.colour, entry.style.width, dashes=entry.style.dashes)
+        drawing.text(_RIGHT + 36, y + 4, entry.name, weight="600")
+        drawing.text(_RIGHT + 36, y + 16, entry.figures, size=10, colour="#555")
 
 
 def _microseconds(histogram: Histogram, percent: float) -> str:

@@ -66,9 +66,10 @@ class Drawing:
     def line(self, x1: float, y1: float, x2: float, y2: float, colour: str, width: float = 1.0) -> None:
         self._add("line", x1=x1, y1=y1, x2=x2, y2=y2, stroke=colour, stroke_width=width)
 
-    def path(self, points: list[tuple[float, float]], colour: str, width: float = 2.0) -> None:
+    def path(self, points: list[tuple[float, float]], colour: str, width: float = 2.0, *, dashes: str = "") -> None:
         places = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        self._add("polyline", points=places, fill="none", stroke=colour, stroke_width=width, stroke_linejoin="round")
+        broken = {"stroke-dasharray": dashes} if dashes else {}
+        self._add("polyline", points=places, fill="none", stroke=colour, stroke_width=width, stroke_linejoin="round", **broken)
 
     def circle(self, x: float, y: float, radius: float, colour: str) -> None:
         self._add("circle", cx=x, cy=y, r=radius, fill=colour)

@@ -13,6 +13,7 @@ from bench.systems.base import (
     ControlledSystem,
     OnDemandSystem,
     ParsingSystem,
+    PolicySystem,
     StreamingSystem,
     SymbolSystem,
     System,
@@ -64,11 +65,12 @@ class Scenario:
         return _KINDS[self.kind](system)
 
 
-Kind = Literal["parsing", "streaming", "symbols", "on demand", "controlled", "arena", "connectors"]
+Kind = Literal["parsing", "streaming", "symbols", "policies", "on demand", "controlled", "arena", "connectors"]
 _KINDS: dict[Kind, Callable[[System], bool]] = {
     "parsing": lambda system: isinstance(system, ParsingSystem),
     "streaming": lambda system: isinstance(system, StreamingSystem),
     "symbols": lambda system: isinstance(system, SymbolSystem),
+    "policies": lambda system: isinstance(system, PolicySystem),
     "on demand": lambda system: isinstance(system, OnDemandSystem),
     "controlled": lambda system: isinstance(system, ControlledSystem),
     "arena": lambda system: isinstance(system, ArenaSystem),

@@ -3,36 +3,54 @@
 from __future__ import annotations
 
 import contextlib
+import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
-from bench.results import Outcome
+from bench.processes import Program, cpu_ns
+from bench.results import Column, Outcome
 from bench.scenarios.base import Point, Scenario
 from bench.scenarios.beside import COLUMNS, compare
 from bench.systems.base import ControlledSystem, System
 from bench.workbench import Workbench
 
+_NOISE = Path(__file__).parent.parent / "peers" / "noise.py"
 _SUBSCRIBERS = 10
 _RATE = 1000.0
 _WARM_UP_S = 0.5
 
 
 def _measure(bench: Workbench, system: System, _point: Point) -> Outcome:
+    """The floor has no control plane: beside it the noise is made to an engine that streams nothing, which is there, and idle,
+    in the measurements without noise too. So its ratio is what the machine does to any stream."""
     assert isinstance(system, ControlledSystem)
     seconds = bench.seconds(6.0)
-    with bench.folder() as directory, bench.session(system, _SUBSCRIBERS) as session:
+    busy_cores = 0.0
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(bench.folder())
+        session = stack.enter_context(bench.session(system, _SUBSCRIBERS))
+        plane = stack.enter_context(system.control_plane(session.system, directory))
+        session.helpers += plane.pids
 
         @contextlib.contextmanager
         def noise() -> Iterator[None]:
-            program = system.noise(session.system, directory)
+            nonlocal busy_cores
+            program = Program([sys.executable, str(_NOISE), plane.public, plane.admin], directory=directory, name="noise")
             session.helpers.append(program.pid)
+            answering = {*session.system.pids, *plane.pids}
+            before, began = cpu_ns(answering), time.monotonic()
             try:
                 yield
                 program.check_alive()
+                busy_cores = (cpu_ns(answering) - before) / 1e9 / (time.monotonic() - began)
             finally:
                 program.stop(grace_s=1.0)
 
         session.trial(_RATE, min(_WARM_UP_S, seconds))
-        return compare(session, _RATE, seconds, noise)
+        outcome = compare(session, _RATE, seconds, noise)
+    outcome.values["busy_cores"] = busy_cores
+    return outcome
 
 
 SCENARIOS = (
@@ -42,7 +60,7 @@ SCENARIOS = (
         title="10 subscribers without and with a busy control plane, latency in µs",
         kind="controlled",
         points=(Point("10", "10 subscribers, 1,000 ticks/s", 10),),
-        columns=COLUMNS,
+        columns=(*COLUMNS, Column("busy_cores", "cores", 2)),
         headline="p999_ratio",
         measure=_measure,
         plots={},

@@ -8,16 +8,18 @@ import socket
 import time
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from bench.load_client import Endpoint
 from bench.processes import Program, TrialFailed
 
 __all__ = [
     "ArenaSystem",
+    "ControlPlane",
     "ControlledSystem",
     "OnDemandSystem",
     "ParsingSystem",
+    "PolicySystem",
     "RunningSystem",
     "StreamingSystem",
     "SymbolSystem",
@@ -91,6 +93,14 @@ class SymbolSystem(StreamingSystem):
         from the (i × each)-th on, beginning anew after the last of ``symbols``."""
 
 
+class PolicySystem(StreamingSystem):
+    """A subscriber may choose what happens to it when it is slow, and how much it gets."""
+
+    @abc.abstractmethod
+    def with_policies(self, endpoint: Endpoint) -> Endpoint:
+        """For two subscribers: the first one's ticks are merged when it is slow, the second one gets few of each symbol."""
+
+
 class OnDemandSystem(StreamingSystem):
     """It starts the ingestor when the first subscriber comes."""
 
@@ -99,12 +109,20 @@ class OnDemandSystem(StreamingSystem):
         """As :meth:`running`, with an ingestor that is not started yet."""
 
 
+class ControlPlane(NamedTuple):
+    """FinStream's REST, to be kept busy: the addresses, and the processes that answer besides those of the system."""
+
+    public: str
+    admin: str
+    pids: tuple[int, ...] = ()
+
+
 class ControlledSystem(StreamingSystem):
-    """It has a control plane that can be kept busy."""
+    """It has a control plane that can be kept busy, or stands beside one."""
 
     @abc.abstractmethod
-    def noise(self, running: RunningSystem, directory: Path) -> Program:
-        """Start a process that uses the control plane until it is stopped."""
+    def control_plane(self, running: RunningSystem, directory: Path) -> AbstractContextManager[ControlPlane]:
+        """That of the running system, or another one that is there while the context is open. Raises TrialFailed."""
 
 
 class ArenaSystem(ParsingSystem):

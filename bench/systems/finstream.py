@@ -24,7 +24,9 @@ from bench.processes import Program, TrialFailed
 from bench.systems.base import (
     ArenaSystem,
     ControlledSystem,
+    ControlPlane,
     OnDemandSystem,
+    PolicySystem,
     RunningSystem,
     StreamingSystem,
     SymbolSystem,
@@ -32,7 +34,6 @@ from bench.systems.base import (
 )
 from bench.systems.certificate import certificate_missing, make_certificate
 
-_NOISE = Path(__file__).parent.parent / "peers" / "noise.py"
 _READY_TIMEOUT_S = 20.0
 _OUTBOX_BYTES = 64 << 20
 """More than the default of 1 MiB, of which a single subscriber at millions of ticks/s would use up all in 2 ms: one
@@ -93,12 +94,11 @@ class _Engine:
         return msgspec.json.decode(body, type=_Registered).uuid
 
 
-class FinStream(ArenaSystem, SymbolSystem, OnDemandSystem, ControlledSystem):
+class FinStream(ArenaSystem, SymbolSystem, PolicySystem, OnDemandSystem, ControlledSystem):
     name = "finstream"
     work = "typed"
     note = (
-        f"outbox_bytes {_OUTBOX_BYTES >> 20} MiB instead of 1, and memory marks to match; "
-        "mode simulation, so every message says so"
+        f"outbox_bytes {_OUTBOX_BYTES >> 20} MiB instead of 1, and memory marks to match; mode simulation, so every message says so"
     )
 
     def missing(self) -> str | None:
@@ -138,10 +138,15 @@ class FinStream(ArenaSystem, SymbolSystem, OnDemandSystem, ControlledSystem):
             hellos.append(msgspec.json.encode({"op": "subscribe", "topics": topics, "id": 1}).decode())
         return msgspec.structs.replace(endpoint, hello=(), own_hellos=tuple(hellos), symbols=symbols, symbols_each=each)
 
-    def noise(self, running: RunningSystem, directory: Path) -> Program:
+    def with_policies(self, endpoint: Endpoint) -> Endpoint:
+        chosen: list[dict[str, object]] = [{"policy": "conflate", "trades": "conflate"}, {"max_rate": 10}]
+        hellos = [msgspec.json.encode({"op": "subscribe", "topics": ["bench"], **policy, "id": 1}).decode() for policy in chosen]
+        return msgspec.structs.replace(endpoint, hello=(), own_hellos=tuple(hellos))
+
+    @contextlib.contextmanager
+    def control_plane(self, running: RunningSystem, _directory: Path) -> Iterator[ControlPlane]:
         assert isinstance(running, _Engine)
-        command = [sys.executable, str(_NOISE), running.ready.public, running.ready.admin]
-        return Program(command, directory=directory, name="noise")
+        yield ControlPlane(running.ready.public, running.ready.admin)
 
 
 class FinStreamTls(StreamingSystem):
@@ -165,9 +170,14 @@ class FinStreamTls(StreamingSystem):
 
 
 @contextlib.contextmanager
-def _engine(
-    directory: Path, ingestor: list[str], *, start: str, tls: dict[str, str] | None = None
-) -> Iterator[_Engine]:
+def control_plane_alone(directory: Path) -> Iterator[ControlPlane]:
+    """An engine that streams nothing, for others to stand beside. Raises TrialFailed."""
+    with _engine(directory, ["true"], start="on_demand") as engine:
+        yield ControlPlane(engine.ready.public, engine.ready.admin, tuple(engine.pids))
+
+
+@contextlib.contextmanager
+def _engine(directory: Path, ingestor: list[str], *, start: str, tls: dict[str, str] | None = None) -> Iterator[_Engine]:
     command = _command()
     assert command is not None
     settings: dict[str, object] = {

@@ -7,15 +7,17 @@ import ssl
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
 
 from bench.load_client import Endpoint
 from bench.processes import TrialFailed
-from bench.systems.base import ParsingSystem, StreamingSystem, free_port
+from bench.systems.base import ControlledSystem, ControlPlane, ParsingSystem, RunningSystem, StreamingSystem, free_port
 from bench.systems.certificate import certificate_missing, make_certificate
 from bench.systems.fed import FedSystem, Server, fed_server
+from bench.systems.finstream import control_plane_alone
 from bench.toolchain import BUILD, compiler_version
 
 _PROGRAM = BUILD / "floor"
@@ -26,7 +28,7 @@ class _Measured(msgspec.Struct):
     ticks: int
 
 
-class Floor(ParsingSystem, FedSystem):
+class Floor(ParsingSystem, ControlledSystem, FedSystem):
     name = "floor"
     work = "typed"
     note = "no product but a limit: reads the producer's shape of line only, no subscriptions, no session, no control plane"
@@ -47,6 +49,11 @@ class Floor(ParsingSystem, FedSystem):
             raise TrialFailed(f"floor: {done.stderr.decode(errors='replace').strip()}")
         measured = msgspec.json.decode(done.stdout, type=_Measured)
         return measured.ns, measured.ticks
+
+    def control_plane(self, _running: RunningSystem, directory: Path) -> AbstractContextManager[ControlPlane]:
+        """It has none. What the same work does to it from beside is what the machine alone does, with its cores and its
+        scheduler."""
+        return control_plane_alone(directory)
 
     def command(self, port: int) -> list[str]:
         return [str(_PROGRAM), str(port)]

@@ -42,7 +42,7 @@ def test_growth_is_judged_from_few_to_many() -> None:
     assert verdict(Results(measurements=rows), "cost of a delivery") == (1.4, False)
 
 
-SYSTEMS = ("finstream", "finstream-wss", "floor", "rust", "msgspec-decimal")
+SYSTEMS = ("finstream", "finstream-wss", "floor", "floor-wss", "rust", "msgspec-decimal")
 
 
 def test_every_bar_is_about_something_that_is_measured() -> None:
@@ -64,4 +64,17 @@ def test_the_table_tells_what_is_met_and_what_was_not_measured() -> None:
     text = out.getvalue()
     assert "1,999/s" in text
     assert "≥ 2,000/s" in text
-    assert f"1 of 2 met; {len(BARS) - 2} not measured" in text
+    judged = sum(bar.limit is not None for bar in BARS)
+    assert f"1 of 2 met; {judged - 2} not measured" in text
+
+
+def test_a_figure_to_judge_by_is_shown_and_not_judged() -> None:
+    out = io.StringIO()
+    rows = [row("noise", "10", "finstream", p999_ratio=1.2), row("noise", "10", "floor", p999_ratio=1.9)]
+    results = Results(measurements=rows)
+    assert verdict(results, "… the floor's, with the same noise") == (1.9, None)
+    print_bars(Console(file=out, width=160), results)
+    (line,) = [line for line in out.getvalue().splitlines() if "same noise" in line]
+    assert "1.90×" in line
+    assert "not measured" not in line
+    assert "1 of 1 met" in out.getvalue()

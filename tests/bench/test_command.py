@@ -68,6 +68,15 @@ def test_parse_writes_figures_plot_and_machine(tmp_path: Path) -> None:
     assert (tmp_path / "shown" / "parse.svg").read_text() == (tmp_path / "parse.svg").read_text()
 
 
+def test_quick_is_once_and_brief_if_not_said_otherwise(tmp_path: Path) -> None:
+    chosen = ("--scenario", "parse@short", "--system", "msgspec-decimal", "--json", str(tmp_path / "results.json"))
+    for more, told in (((), ("1", "0.5")), (("--repeat", "2", "--seconds", "0.1"), ("2", "0.1"))):
+        done = bench("--quick", *chosen, *more)
+        assert done.returncode == 0, done.stderr
+        settings = load_results(tmp_path / "results.json").settings
+        assert (settings["repeats"], settings["seconds"]) == told
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("system", ["finstream", "websockets", "websockets-relay"])
 def test_latency_is_complete_and_leaves_no_process(tmp_path: Path, system: str) -> None:
@@ -98,7 +107,9 @@ def test_every_peer_that_is_installed_delivers_all(tmp_path: Path, system: str) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", ["fan-out@10x200", "pipe", "stalled", "symbols", "noise", "first-tick@shell", "idle@1000"])
+@pytest.mark.parametrize(
+    "scenario", ["fan-out@10x200", "pipe", "stalled", "policies@2000", "symbols", "noise", "first-tick@shell", "idle@1000"]
+)
 def test_every_scenario_gives_its_figures(tmp_path: Path, scenario: str) -> None:
     before = children()
     (measurement,) = run(tmp_path, "--scenario", scenario, "--system", "finstream", "--seconds", "0.4").measurements

@@ -1,4 +1,5 @@
 import io
+import itertools
 from typing import Any
 from xml.etree import ElementTree
 
@@ -36,7 +37,26 @@ def test_percentile_plot() -> None:
     assert AWKWARD in shown
     assert {"0 %", "50 %", "90 %", "99 %"} <= set(shown)
     assert document is not None
-    assert len(ElementTree.fromstring(document).findall(f"{SVG}polyline")) == 2
+    assert len(ElementTree.fromstring(document).findall(f"{SVG}polyline")) == 2 * 2  # each has a sample beside its name
+
+
+@pytest.mark.parametrize("top", [True, False])
+def test_a_plot_of_many_tells_them_apart_and_names_all_of_them(top: bool) -> None:
+    names = [f"system-{i:02d}" for i in range(16)]
+    figures = [
+        LinePoint(1, Spread(1e6, 1e6, 1e6, 1)),
+        LinePoint(10, Spread(1e6 if top else 1.0, 1.0, 1e6, 1)),
+    ]  # all end at one place
+    document = lines(title="t", x_title="x", y_title="y", drawn=[Line(name, figures) for name in names])
+    assert document is not None
+    root = ElementTree.fromstring(document)
+    places = {element.text: float(element.attrib["y"]) for element in root.iter(f"{SVG}text") if element.text in names}
+    heights = sorted(places.values())
+    assert set(places) == set(names)
+    assert all(0 < y < float(root.attrib["height"]) for y in heights)
+    assert all(later - earlier > 20 for earlier, later in itertools.pairwise(heights))
+    looks = {(line.attrib["stroke"], line.attrib.get("stroke-dasharray")) for line in root.findall(f"{SVG}polyline")}
+    assert len(looks) == len(names)
 
 
 def test_line_plot() -> None:

@@ -1,3 +1,5 @@
+import random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,3 +43,16 @@ def test_gives_up_below_one_tick_per_second() -> None:
 def test_attempts_are_bounded(limit: float) -> None:
     search = RateSearch(1000.0, most_attempts=12)
     assert len(found(search, limit)) <= 12
+
+
+@given(st.floats(1000, 1e7), st.integers(0, 2**32))
+def test_a_rate_that_fails_once_is_not_given_up(limit: float, seed: int) -> None:
+    """Whatever is tried for the first time may fail, but for the first step of all; the second time it is the limit that tells."""
+    chance, seen = random.Random(seed), set[float]()
+    search = RateSearch(500.0, most_attempts=80)
+    while (attempt := search.next()) is not None:
+        hiccup = attempt.rate not in seen and len(seen) > 0 and chance.random() < 0.5
+        seen.add(attempt.rate)
+        search.tell(attempt, attempt.rate <= limit and not hiccup)
+    assert search.best is not None
+    assert limit / 1.0501 <= search.best <= limit
