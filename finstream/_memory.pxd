@@ -7,6 +7,7 @@ from finstream._sending cimport *
 
 cdef enum:
     MALLOC_BYTES = 16               # of the allocator's own for each piece, and what it rounds up
+    MIDWAY_COUNTS = 16              # in the middle of a batch: one each time that such a part of the soft mark came on top
     RELIEF_PERIOD = 1000000000      # ns from one news of a mark to that of a lower level: eviction makes it flutter
 
 
@@ -15,6 +16,13 @@ cdef inline void note_memory(Pump* pump, int64_t grown) noexcept nogil:
     pump.memory_since += grown + <int64_t> sizeof(Chunk) + MALLOC_BYTES
     if unlikely(pump.soft_mark and pump.memory_held + pump.memory_since > pump.soft_mark):
         pump.has_excess = True
+
+
+cdef inline void guard_midway(Pump* pump) noexcept nogil:
+    """Between two sends of a batch: one for thousands may be many times the mark by its end."""
+    if unlikely(pump.memory_since > pump.soft_mark // MIDWAY_COUNTS and pump.memory_held + pump.memory_since > pump.soft_mark
+                and pump.soft_mark):
+        guard_memory(pump, turn_time(pump))
 
 
 cdef inline int64_t memory_of(const Outbox* outbox) noexcept nogil:

@@ -453,12 +453,30 @@ cdef inline void keep_begun(Outbox* outbox) noexcept nogil:
         put_first(outbox, sealed)
 
 
+cdef inline void keep_bytes(Outbox* outbox, int64_t start) noexcept nogil:
+    """Move the only chunk's bytes from ``start`` on to memory of their own size, and free the rest for others.
+
+    Made smaller where it is, it would leave a gap in which the next one, as large as this one was, does not fit: a thousand
+    evictions would take a thousand times a batch's memory."""
+    cdef Chunk* chunk = outbox.head
+    cdef Chunk* kept = new_chunk(chunk.size - start, chunk.since)
+    if kept == NULL:
+        return
+    kept[0] = chunk[0]
+    kept.size -= start
+    kept.sent -= start
+    kept.booked -= start
+    memcpy(chunk_bytes(kept), chunk_bytes(chunk) + start, kept.size)
+    outbox.head = outbox.tail = kept
+    free(chunk)
+
+
 cdef inline void keep_partial(Outbox* outbox) noexcept nogil:
     """Of what waits, leave only the rest of the message that is partly sent: the other side could not make sense of anything
     else after it. All others will never be delivered."""
     cdef Chunk* chunk = outbox.head
     cdef Chunk* next
-    cdef int64_t stop
+    cdef int64_t stop, start = 0
     settle_accounts(outbox)
     if chunk == NULL or chunk.sent == 0 and chunk.whole == 0:
         stop = 0
@@ -467,7 +485,8 @@ cdef inline void keep_partial(Outbox* outbox) noexcept nogil:
     elif chunk.whole:
         stop = chunk.whole
     elif chunk.sent > chunk.booked:
-        stop = chunk.booked + message_length(outbox.lines, chunk_bytes(chunk) + chunk.booked, chunk.size - chunk.booked)
+        start = chunk.booked
+        stop = start + message_length(outbox.lines, chunk_bytes(chunk) + start, chunk.size - start)
     else:
         stop = 0
     if stop == 0:
@@ -494,11 +513,9 @@ cdef inline void keep_partial(Outbox* outbox) noexcept nogil:
         outbox.killed += outbox.queued_messages
         outbox.queued_messages = 0
     chunk.size = stop
-    chunk = <Chunk*> realloc(chunk, sizeof(Chunk) + stop)  # smaller, so that the memory is there for others
-    if chunk != NULL:
-        outbox.head = outbox.tail = chunk
+    keep_bytes(outbox, start)
     chunk = outbox.head
-    outbox.queued_bytes = stop - chunk.sent
+    outbox.queued_bytes = chunk.size - chunk.sent
     outbox.tamed_bytes = outbox.queued_bytes if chunk.tamed else 0
 
 

@@ -91,6 +91,7 @@ cdef inline void flush(Pump* pump, bint in_between) noexcept nogil:
         if likely(pump.touched[i] != NULL):
             pump.touched[i].touched = 0
             send_batch(pump, pump.touched[i])
+            guard_midway(pump)
         if unlikely(in_between):
             give_way(pump)
     pump.touched_count = 0

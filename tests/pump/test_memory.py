@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+
 import pytest
 import trio
-from rig import LITTLE, Rig, balanced, numbered, tick, until
+from rig import LITTLE, Rig, balanced, numbered, resting, tick, until
 
 from finstream.pump import MemoryMark
 from finstream.vocabulary.policies import Policy
@@ -48,6 +50,30 @@ async def test_the_lowest_priority_goes_first_and_then_who_waited_longest(rig: R
     high.remove()
     await until(lambda: [mark.level for mark in marks] == ["soft", "normal"], "the news that it is over")
     assert healthy.closed == []
+
+
+async def test_one_batch_for_many_does_not_go_far_beyond_the_mark() -> None:
+    """Neither is it counted only at its end, when it is many times as much."""
+    async with resting() as rig:
+        feed = rig.feed()
+        fcntl.fcntl(feed.pipe.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
+        marks: list[MemoryMark] = []
+        slow = [rig.subscriber((feed.asset, None), buffer_bytes=LITTLE) for _ in range(60)]
+        best = slow[30]
+        rig.pump.set_priority(best.handle, 9)
+        rig.pump.guard(1_000_000, 2_000_000, marks.append)
+        await feed.write(b"".join(tick(number, pad=1000) for number in range(1, 101)))
+        await rig.start()
+        await until(lambda: sum(len(subscriber.closed) for subscriber in slow) > 45, "evictions")
+        assert rig.pump.asset_statistics(feed.asset).reads == 1
+        assert [mark.level for mark in marks] == ["soft"]
+        assert marks[0].held_bytes < 1_200_000
+        assert best.closed == []
+        left = [subscriber for subscriber in slow if not subscriber.closed]
+        assert 800_000 < sum(subscriber.statistics.queued_bytes for subscriber in left) <= 1_000_000
+        for subscriber in slow:
+            assert balanced(subscriber.statistics)
+            assert subscriber.statistics.published == 100
 
 
 async def test_above_the_hard_mark(rig: Rig) -> None:
