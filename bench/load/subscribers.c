@@ -299,6 +299,7 @@ void subscribers_redial(void) {
   }
   census = (struct census){.dialled_again = 1};
   options.ready_at_tick = 1;  // there is no answer to a hello to wait for
+  options.at_once = options.connections;  // nobody waits for another one's first tick
 }
 
 void subscribers_stall(void) {

@@ -1,4 +1,4 @@
-"""A reconnect storm: 2,000 subscribers are cut and dial again at once, while ten others go on reading."""
+"""A reconnect storm: 2,000 subscribers are cut and dial again, all at once, while ten others go on reading."""
 
 from __future__ import annotations
 
