@@ -115,6 +115,7 @@ cdef struct Pump:
     int64_t memory_since            # and what was queued since
     int memory_level
     int64_t memory_told             # ns, monotonic
+    int next_glance                 # the source's slot that was glanced at last
     Events events
     Events taken
     uint64_t batches

@@ -22,6 +22,9 @@ cdef enum:
     DUPLICATES, ORDER, BAND, CROSSED
     CHECKS
 
+cdef enum:
+    LATE_IN_A_ROW = 32              # so many are not late: the one before them was early, by a wrong clock, say
+
 cdef enum Choice:
     # What is done about what a check finds; beyond IGNORE it is counted.
     IGNORE, COUNT, FLAG, DROP
@@ -45,6 +48,7 @@ cdef struct Watch:
     double reference                # of prices; 0: none yet
     double candidate                # of a move that is not believed yet
     int confirmed                   # prices that agree with it
+    int late                        # ticks in a row that are older than the latest one
 
 cdef extern from *:
     """
@@ -263,10 +267,13 @@ cdef inline int examine(Quality* quality, Watch* watch, Line* line) noexcept nog
         if unlikely(identity != 0 and was_seen(quality, identity) and is_dropped(quality, line, DUPLICATES)):
             return DUPLICATES
     if quality.choices[ORDER] != IGNORE and watch != NULL:
-        if likely(line.time >= watch.newest):
+        if likely(line.time >= watch.newest or watch.late == LATE_IN_A_ROW):
             watch.newest = line.time
-        elif is_dropped(quality, line, ORDER):
-            return ORDER
+            watch.late = 0
+        else:
+            watch.late += 1
+            if is_dropped(quality, line, ORDER):
+                return ORDER
     if quality.choices[BAND] != IGNORE and watch != NULL:
         if unlikely(is_anomalous(quality, watch, price_of(line)) and is_dropped(quality, line, BAND)):
             return BAND

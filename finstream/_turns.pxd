@@ -13,6 +13,8 @@ cdef enum:
     WAITING_PERIOD = 20             # ms, between looks at the age of what waits
     LONGEST_PARDON = 2000000000     # ns
     SWEEP_PERIOD = 250              # ms, between looks at who is silent or late
+    EVENTS_A_GLANCE = 16            # of connections; between two glances at the sources
+    SOURCES_A_GLANCE = 64
 
 
 cdef inline void look_at_clock(Pump* pump) noexcept nogil:
@@ -57,6 +59,17 @@ cdef inline void set_timer(Pump* pump, bint rang) noexcept nogil:
             pump.period = period
 
 
+cdef inline void glance_at_sources(Pump* pump) noexcept nogil:
+    """In the middle of a turn in which many connections come or go: ticks do not wait until all of them are served."""
+    cdef Source* source
+    for _ in range(min(pump.source_slots, SOURCES_A_GLANCE)):
+        pump.next_glance = pump.next_glance + 1 if pump.next_glance + 1 < pump.source_slots else 0
+        source = pump.sources[pump.next_glance]
+        if source != NULL and source.interest & EPOLLET:  # no others: they might block
+            read_source(pump, source.handle, 0)
+    flush(pump, True)
+
+
 cdef inline void turn_until_stopped(Pump* pump) noexcept nogil:
     cdef epoll_event[EVENTS_AT_ONCE] ready
     cdef int i, count
@@ -72,6 +85,8 @@ cdef inline void turn_until_stopped(Pump* pump) noexcept nogil:
         if count > 0:
             pump.batches += 1
         for i in range(count):
+            if unlikely(i % EVENTS_A_GLANCE == EVENTS_A_GLANCE - 1 and pump.connections):
+                glance_at_sources(pump)
             give_way(pump)
             handle = ready[i].data.u64
             if handle == 0:

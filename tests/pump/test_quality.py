@@ -102,6 +102,20 @@ async def test_what_is_done_is_a_choice(choice: Finding, key: str, word: str, ba
     assert flags == [None, None] if choice == "drop" else [None, "suspect" if choice == "flag" else None, None]
 
 
+async def test_one_early_stamp_makes_not_all_that_follow_late() -> None:
+    """A wrong clock, for one tick. What comes before it and after it is in order."""
+    checks = msgspec.structs.replace(OFF, out_of_order="drop")
+
+    def at(number: int) -> dict[str, Any]:
+        return tick(number, trade_id=str(number))
+
+    early = at(30_000_000_000)
+    messages, counted, rejected = await through(checks, at(0), early, *(at(each) for each in range(1, 50)), at(7), at(50))
+    assert counted.rejected == {"out_of_order": 33}
+    assert [json.loads(each.line) for each in rejected] == [*(at(each) for each in range(1, 33)), at(7)]
+    assert [message["trade_id"] for message in messages[2:]] == [str(each) for each in range(33, 51)]
+
+
 @pytest.mark.parametrize(
     ("bid", "ask", "crossed"),
     [
