@@ -67,7 +67,7 @@ cdef struct Contest:
     Sighting* sightings             # NULL: no trade could be matched yet
     # Of who leads:
     Entrant* leader
-    int64_t unfollowed              # ns: when another first ticked after the leader's last tick; 0: none has
+    int64_t unfollowed              # ns: when another first ticked while the leader was silent; 0: none has
     int64_t newest_trade            # ns: the latest stamp that was passed on, as far as it did not lie in the future
     int64_t newest_quote
     const Entrant* last_from        # whose the last trade was
@@ -244,6 +244,7 @@ cdef inline int judge(Contest* contest, Entrant* entrant, int64_t now) noexcept 
     """After an entrant's tick: why it takes the lead from now on, or STAYS."""
     cdef Entrant* leader = contest.leader
     cdef Entrant* other
+    cdef int64_t silent
     cdef int i, better
     if leader == NULL:
         return FIRST
@@ -257,9 +258,12 @@ cdef inline int judge(Contest* contest, Entrant* entrant, int64_t now) noexcept 
     if has_left(leader):
         return MUTE
     # Where there is rarely anything to tell, a silence means nothing until another has told something.
-    if contest.unfollowed == 0 or now < contest.unfollowed:
+    silent = now - leader.symbol.last
+    if silent <= BEAT - GRACE:
+        contest.unfollowed = 0
+    elif contest.unfollowed == 0 or now < contest.unfollowed:
         contest.unfollowed = now
-    if now - leader.symbol.last > BEAT and now - contest.unfollowed >= GRACE:
+    elif silent > BEAT and now - contest.unfollowed >= GRACE:
         return MUTE
     better = better_by(entrant, leader)
     if better == STAYS:
