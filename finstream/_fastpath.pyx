@@ -596,6 +596,7 @@ cdef class NativePump:
             for i in range(next, min(next + ASSETS_AT_ONCE, room)):
                 if self.pump.assets[i].racer.races:
                     copies[count] = self.pump.assets[i].racer
+                    copies[count].heard = self.pump.assets[i].last
                     count += 1
             release(&self.pump)
             next += ASSETS_AT_ONCE
@@ -608,14 +609,12 @@ cdef class NativePump:
             return [
                 (i + 1, self.asset_name(copies[i].id), copies[i].ticks, copies[i].lag, copies[i].smoothed, copies[i].score,
                  now - copies[i].last if copies[i].ticks else 0, copies[i].smoothed < 0,
-                 severity(copies[i].score) if copies[i].ticks else 0, *pace_tuple(&copies[i].pace, now))
+                 severity(copies[i].score) if copies[i].ticks else 0, *pace_tuple(&copies[i].pace, now),
+                 now - copies[i].heard if copies[i].heard else None)
                 for i in range(count)
             ]
         finally:
             free(copies)
-
-    def arena(self):
-        return self.arena_order()
 
     def form(self, int id):
         """Of an asset: its tally, and the lags of its last minutes."""

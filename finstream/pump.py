@@ -393,9 +393,9 @@ class Pump:
         values = self._native.one_symbol(asset, symbol.encode())
         return None if values is None else SymbolStatistics(*values)
 
-    def arena(self) -> list[ArenaEntry]:
-        """The pricing assets that are not retired, best first."""
-        return [ArenaEntry(*values) for values in self._native.arena()]
+    def arena(self, now_ns: int = 0) -> list[ArenaEntry]:
+        """The pricing assets that are not retired, best first, as of ``now_ns`` since the epoch (0: this moment)."""
+        return [ArenaEntry(*values) for values in self._native.arena_order(now_ns)]
 
     def form(self, asset: int) -> Form:
         """What else is known of an asset's ticks; an asset that does not race has told nothing that could be matched."""

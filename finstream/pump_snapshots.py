@@ -95,6 +95,8 @@ class ArenaEntry(msgspec.Struct, frozen=True):
     """The average of the last hour's ten-second windows, without long silences."""
     usual_windows: int
     """How many windows that is made of, at most 360; with few of them it means little."""
+    unheard_ns: int | None
+    """Since the last line of any kind, a heartbeat's too; None if there was none."""
 
 
 class Tally(msgspec.Struct, frozen=True):

@@ -242,7 +242,7 @@ class Flapping:
                     self.waiting[name].insert(0, (stamp - 30 * MS, max(1, told_number - 1)))
 
     def tell(self, name: str, at: int, stamp: int, number: int) -> None:
-        if self.leader is not None and self.leader != name and self.unfollowed is None and at - self.last[self.leader] > BEAT - GRACE:
+        if self.leader not in (None, name) and self.unfollowed is None and at - self.last.get(self.leader or "", 0) > BEAT - GRACE:
             self.unfollowed = at
         self.race.trade(name, at, number, lag=at - stamp)
         self.last[name] = at

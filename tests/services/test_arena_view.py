@@ -69,6 +69,7 @@ async def test_the_overall_ranking_is_the_pumps(pump: Pump, feed: Callable[..., 
     }, "what it has not got is absent"  # fmt: skip
     assert list(fast) == [
         "rank", "asset", "state", "lag_us", "lag_smoothed_us", "ticks", "silent_ms", "clock_error", "severity", "degraded",
+        "lag_p50_us", "lag_p90_us", "lag_p99_us", "lag_least_us", "lags", "ticks_per_s",
     ]  # fmt: skip
 
 
