@@ -20,6 +20,7 @@ cdef extern from *:
     const int64_t GENERATION "FS_GENERATION"        # ns
     const int64_t PACE_WINDOW "FS_PACE_WINDOW"      # ns
     int leading_zeros "__builtin_clzll"(uint64_t word) noexcept nogil
+    void prefetch "__builtin_prefetch"(const void* address) noexcept nogil
 
 cdef enum:
     SMOOTHING = 4               # weight of the newest lag: 1/16
@@ -70,6 +71,13 @@ cdef inline void observe(Racer* racer, Lags* lags, int64_t lag, int64_t received
     racer.last = received
     note_lag(lags, lag, received)
     note_pace(&racer.pace, received)
+
+
+cdef inline void expect_tick(const Lags* lags) noexcept nogil:
+    """With thousands of assets each line of memory is a miss of the cache: have those on their way that lags of 1 µs to 1 s count in."""
+    prefetch(lags)
+    prefetch(&lags.recent[16])
+    prefetch(&lags.recent[32])
 
 
 cdef inline int bucket_of(int64_t lag) noexcept nogil:

@@ -25,7 +25,7 @@ cdef inline void publish_if_best(Pump* pump, Asset* asset, Symbol* symbol, int64
     cdef Contest* contest
     cdef Label* label
     cdef int why
-    if not is_taken(best, own):
+    if not is_taken(best, own) and not pump.encode_always:
         return
     contest = find_contest(&pump.contests, symbol.name, symbol.length, symbol.hash)
     if unlikely(contest == NULL):

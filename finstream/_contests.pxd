@@ -18,7 +18,7 @@ What a new leader tells is passed on only if it is news: a trade that was passed
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp, memcpy, memset
 from finstream._arena cimport Lags, Pace, Tally, note_lag, note_pace, tally_win
 from finstream._assets cimport Asset, Symbol, add_to
 from finstream._json cimport likely, unlikely
@@ -148,6 +148,20 @@ cdef inline void free_contests(Contests* contests) noexcept nogil:
             free(contest)
             contest = next
     free(contests.buckets)
+
+
+cdef inline void forget_trades(Contests* contests) noexcept nogil:
+    """For measurements: as if none had been told yet."""
+    cdef Contest* contest
+    cdef int i
+    for i in range(contests.bucket_count):
+        contest = contests.buckets[i]
+        while contest != NULL:
+            contest.newest_trade = contest.newest_quote = 0
+            forget_known(&contest.passed_on)
+            if contest.sightings != NULL:
+                memset(contest.sightings, 0, SIGHTINGS * sizeof(Sighting))
+            contest = contest.next
 
 
 cdef inline void enter(Contests* contests, Asset* asset, Symbol* symbol) noexcept nogil:

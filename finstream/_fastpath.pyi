@@ -78,5 +78,11 @@ def parse_line(
     simulated: bool = False,
 ) -> tuple[str, bytes]: ...
 def measure(
-    lines: bytes, repeat: int, *, assets: int = 1, checks: tuple[tuple[int, ...], float, int, int] | None = None
+    lines: bytes,
+    repeat: int,
+    *,
+    assets: int = 1,
+    checks: tuple[tuple[int, ...], float, int, int] | None = None,
+    races: bool = True,
+    best: bool = False,
 ) -> tuple[int, int]: ...

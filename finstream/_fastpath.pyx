@@ -793,11 +793,12 @@ def parse_line(
     return _KINDS[kind], PyBytes_FromStringAndSize(<char*> pump.out, end - pump.out)
 
 
-def measure(bytes lines not None, int repeat, *, int assets=1, tuple checks=None):
+def measure(bytes lines not None, int repeat, *, int assets=1, tuple checks=None, bint races=True, bint best=False):
     """Parse, rank and encode ``lines`` ``repeat`` times, without any system call but the clock once a pass.
 
-    The lines go to ``assets`` assets in turn, all of them in the arena; ``checks`` are the arguments of ``check_quality``, None for
-    none. Returns nanoseconds of this thread's time, and how many ticks that was.
+    The lines go to ``assets`` assets in turn, all of them in the arena if they are to race; ``best``: the best source of each symbol is
+    published as well. ``checks`` are the arguments of ``check_quality``, None for none. Each pass begins with no trade known to the
+    contests, so that it has as much to do as the first. Returns nanoseconds of this thread's time, and how many ticks that was.
     """
     cdef NativePump native = NativePump([(0, 0)])
     cdef Pump* pump = &native.pump
@@ -811,14 +812,18 @@ def measure(bytes lines not None, int repeat, *, int assets=1, tuple checks=None
     memcpy(copy, PyBytes_AS_STRING(lines), size)
     memset(copy + size, 0x0a, PADDING)
     for number in range(assets):
-        id = native.add_asset(f"measured-{number}", True, -1, -1)
+        id = native.add_asset(f"measured-{number}", races, -1, -1)
+        pump.assets[id].sources = 1  # as if it had one: it has not left
         if checks is not None:
             native.check_quality(id, *checks)
     pump.encode_always = True
+    if best:
+        pump.assets[<int> native.add_best("best")].subscribers = 1
     with nogil:
         started = now_ns(CLOCK_THREAD_CPUTIME_ID)
         for _ in range(repeat):
             received = now_ns(CLOCK_REALTIME)
+            forget_trades(&pump.contests)
             p = copy
             while True:
                 line_feed = take_next_line(pump, pump.assets[turn], p, copy + size, received)

@@ -116,7 +116,9 @@ cdef inline void take_lines(Pump* pump, Source* source, uint8_t* end, int64_t re
 cdef inline uint8_t* take_next_line(Pump* pump, Asset* asset, uint8_t* p, uint8_t* end, int64_t received) noexcept nogil:
     """The line that begins at ``p``; returns its line feed. NULL, and nothing is done, if there is none before ``end``, where there is
     another one in any case."""
-    cdef uint8_t* line_feed = <uint8_t*> read_by_shape(
+    cdef uint8_t* line_feed
+    expect_tick(&asset.lags)
+    line_feed = <uint8_t*> read_by_shape(
         &pump.parser, &pump.shapes, &pump.line, p, end, received, asset.future, asset.max_age)
     if likely(line_feed != NULL and line_feed < end and line_feed - p <= pump.max_line):
         take_tick(pump, asset, p, line_feed - p, received)
