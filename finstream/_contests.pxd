@@ -67,6 +67,7 @@ cdef struct Contest:
     Sighting* sightings             # NULL: no trade could be matched yet
     # Of who leads:
     Entrant* leader
+    int ahead                       # entrants that are better than the leader just now
     int64_t unfollowed              # ns: when another first ticked while the leader was silent; 0: none has
     int64_t newest_trade            # ns: the latest stamp that was passed on, as far as it did not lie in the future
     int64_t newest_quote
@@ -257,17 +258,15 @@ cdef inline bint has_left(const Entrant* entrant) noexcept nogil:
 cdef inline int judge(Contest* contest, Entrant* entrant, int64_t now) noexcept nogil:
     """After an entrant's tick: why it takes the lead from now on, or STAYS."""
     cdef Entrant* leader = contest.leader
-    cdef Entrant* other
     cdef int64_t silent
     cdef int i, better
     if leader == NULL:
         return FIRST
     if likely(leader == entrant):
         contest.unfollowed = 0
-        for i in range(contest.count):
-            other = contest.entrants[i]
-            if other.better_since and better_by(other, leader) == STAYS:
-                other.better_since = 0
+        for i in range(contest.count if contest.ahead else 0):
+            if contest.entrants[i].better_since and better_by(contest.entrants[i], leader) == STAYS:
+                fall_back(contest, contest.entrants[i])
         return STAYS
     if has_left(leader):
         return MUTE
@@ -281,12 +280,18 @@ cdef inline int judge(Contest* contest, Entrant* entrant, int64_t now) noexcept 
         return MUTE
     better = better_by(entrant, leader)
     if better == STAYS:
-        entrant.better_since = 0
+        fall_back(contest, entrant)
     elif entrant.better_since == 0 or now < entrant.better_since:
+        contest.ahead += entrant.better_since == 0
         entrant.better_since = now
     elif now - entrant.better_since >= BEAT:
         return better
     return STAYS
+
+
+cdef inline void fall_back(Contest* contest, Entrant* entrant) noexcept nogil:
+    contest.ahead -= entrant.better_since != 0
+    entrant.better_since = 0
 
 
 cdef inline void take_lead(Contest* contest, Entrant* entrant) noexcept nogil:
@@ -294,8 +299,9 @@ cdef inline void take_lead(Contest* contest, Entrant* entrant) noexcept nogil:
     contest.leader = entrant
     contest.unfollowed = 0
     contest.switches += 1
-    for i in range(contest.count):
+    for i in range(contest.count if contest.ahead else 0):
         contest.entrants[i].better_since = 0
+    contest.ahead = 0
 
 
 cdef inline bint is_news(Contest* contest, const Entrant* entrant, const Line* line, int64_t now, uint64_t seed) noexcept nogil:
