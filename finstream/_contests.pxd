@@ -9,9 +9,12 @@ The second half decides who leads: whose ticks the topic ``best:SYMBOL`` brings.
 the lead from
 
     nobody          (first)
-    a leader        (mute)      that has left, or was silent for a heartbeat while another told something that it did not follow
+    a leader        (mute)      that has left, or has been silent for most of a heartbeat while others told what it did not follow
     a leader        (lag)       whose smoothed lag was greater for a heartbeat on end, by a quarter and by 20 ms
     a leader        (clock)     whose stamps lay in the future for a heartbeat on end, while the entrant's do not
+
+A silence is judged by the last quarter of a heartbeat and counts with a grace on top, so that a leader that has failed is replaced within
+one heartbeat by any that ticks twenty times in it.
 
 What a new leader tells is passed on only if it is news: a trade that was passed on already, or is older than the last one, is not.
 """
@@ -19,18 +22,20 @@ What a new leader tells is passed on only if it is news: a trade that was passed
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
-from finstream._arena cimport Lags, Pace, Tally, note_lag, note_pace, tally_win
+from finstream._arena cimport GENERATION, Lags, Pace, Tally, note_lag, note_pace, tally_win
 from finstream._assets cimport Asset, Symbol, add_to
 from finstream._json cimport likely, unlikely
 from finstream._members cimport *
-from finstream._quality cimport Known, forget_known, hash_bytes, was_seen
+from finstream._quality cimport Known, forget_known, hash_bytes, knows, was_seen
 
 cdef enum:
     MAX_ENTRANTS = 64               # one bit each; further assets that name a symbol are passed on, but do not compete
     SIGHTINGS = 512                 # trades of a symbol that may wait for being told again; a later one takes the place
     PASSED_ON = 1024                # trades at least that are remembered, so that none comes twice
     BEAT = 1000000000               # ns: a heartbeat
-    GRACE = 250000000               # ns that a leader has to follow another after a silence
+    SILENCE = 700000000             # ns after which a leader's silence is noticed,
+    GRACE = 200000000               # ns that it then has to follow what another tells
+    SPAN = 35                       # 2^35 ns, 34 s: within one to two of these an id means the same trade
     LAG_MARGIN = 20000000           # ns
     MATCHED = 1 << PRICE | 1 << TRADE_ID | 1 << EXCHANGE    # what a tick must have, for its trade to be matched
 
@@ -218,7 +223,8 @@ cdef inline void compete(Contests* contests, Entrant* entrant, const Line* line,
     identity = hash_bytes(contests.seed, line.trade_id.start, line.trade_id.length)
     identity = hash_bytes(identity, line.exchange.start, line.exchange.length) | 1
     sighting = &contest.sightings[identity >> 32 & (SIGHTINGS - 1)]
-    if sighting.identity != identity:
+    # Ids may begin anew with each day, or with each run of a program: after a minute it is another trade.
+    if sighting.identity != identity or received - sighting.time > GENERATION:
         sighting.identity = identity
         sighting.seen = bit
         sighting.time = received
@@ -258,7 +264,6 @@ cdef inline bint has_left(const Entrant* entrant) noexcept nogil:
 cdef inline int judge(Contest* contest, Entrant* entrant, int64_t now) noexcept nogil:
     """After an entrant's tick: why it takes the lead from now on, or STAYS."""
     cdef Entrant* leader = contest.leader
-    cdef int64_t silent
     cdef int i, better
     if leader == NULL:
         return FIRST
@@ -271,12 +276,11 @@ cdef inline int judge(Contest* contest, Entrant* entrant, int64_t now) noexcept 
     if has_left(leader):
         return MUTE
     # Where there is rarely anything to tell, a silence means nothing until another has told something.
-    silent = now - leader.symbol.last
-    if silent <= BEAT - GRACE:
+    if now - leader.symbol.last <= SILENCE:
         contest.unfollowed = 0
     elif contest.unfollowed == 0 or now < contest.unfollowed:
         contest.unfollowed = now
-    elif silent > BEAT and now - contest.unfollowed >= GRACE:
+    elif now - contest.unfollowed >= GRACE:
         return MUTE
     better = better_by(entrant, leader)
     if better == STAYS:
@@ -319,11 +323,20 @@ cdef inline bint is_news(Contest* contest, const Entrant* entrant, const Line* l
     if identity == 0:
         if time == contest.newest_trade and contest.last_from != entrant:
             return False  # for all we know it is the same
-    elif was_seen(&contest.passed_on, identity):
+    elif was_passed_on(contest, identity, time):
         return False
     contest.newest_trade = time
     contest.last_from = entrant
     return True
+
+
+cdef inline bint was_passed_on(Contest* contest, uint64_t identity, int64_t time) noexcept nogil:
+    """Two sources may stamp one trade with different times, and one source two trades with the same id, if its ids begin anew with each
+    day or with each run of a program: an id is known for its span of time, and in the next one."""
+    cdef uint64_t span = <uint64_t> (time >> SPAN)
+    if was_seen(&contest.passed_on, identity ^ span * <uint64_t> 0x9e3779b97f4a7c15 | 1):
+        return True
+    return knows(&contest.passed_on, identity ^ (span - 1) * <uint64_t> 0x9e3779b97f4a7c15 | 1)
 
 
 cdef inline uint64_t identity_across(const Entrant* entrant, const Line* line, uint64_t seed) noexcept nogil:

@@ -215,6 +215,13 @@ cdef inline bint was_seen(Known* known, uint64_t identity) noexcept nogil:
     return holds(known.older, known.window, identity, &other)
 
 
+cdef inline bint knows(const Known* known, uint64_t identity) noexcept nogil:
+    """Whether the identity is known, and no more than that."""
+    cdef int slot = 0
+    return known.recent != NULL and (
+        holds(known.recent, known.window, identity, &slot) or holds(known.older, known.window, identity, &slot))
+
+
 cdef inline void forget_known(Known* known) noexcept nogil:
     free(known.recent if known.recent < known.older else known.older)
     known.recent = known.older = NULL

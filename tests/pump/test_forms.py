@@ -73,29 +73,28 @@ def test_the_usual_rate_and_a_collapse() -> None:
     with course("feed") as race:
         for tick in range(10 * 120):  # ten a second, two minutes
             race.take("feed", tick * S // 10)
-        [entry] = race.pump._native.arena_order(START + 120 * S)
-        rate, usual, windows = entry[-3:]
-        assert rate == pytest.approx(10, rel=0.02)
-        assert usual == pytest.approx(10, rel=0.02)
-        assert windows == 11
+        [entry] = race.pump.arena(START + 120 * S)
+        assert entry.rate == pytest.approx(10, rel=0.02)
+        assert entry.usual_rate == pytest.approx(10, rel=0.02)
+        assert entry.usual_windows == 11
         for tick in range(6):  # one in five seconds
             race.take("feed", 120 * S + tick * 5 * S)
-        [entry] = race.pump._native.arena_order(START + 146 * S)
-        rate, usual, windows = entry[-3:]
-        assert rate < 0.5
-        assert 7 < usual < 10, "what is usual changes slowly"
+        [entry] = race.pump.arena(START + 146 * S)
+        assert entry.rate < 0.5
+        assert 7 < entry.usual_rate < 10, "what is usual changes slowly"
 
 
 def test_a_long_silence_does_not_change_what_is_usual() -> None:
     with course("feed") as race:
         for tick in range(10 * 31):
             race.take("feed", tick * S // 10)
-        [entry] = race.pump._native.arena_order(START + 31 * S)
+        [entry] = race.pump.arena(START + 31 * S)
         for tick in range(10 * 15):
             race.take("feed", 3600 * S + tick * S // 10)
-        [later] = race.pump._native.arena_order(START + 3615 * S)
-        assert entry[-2] == pytest.approx(10, rel=0.02)
-        assert later[-3:] == (pytest.approx(10, rel=0.02), pytest.approx(10, rel=0.02), entry[-1] + 1)
+        [later] = race.pump.arena(START + 3615 * S)
+        assert entry.usual_rate == pytest.approx(10, rel=0.02)
+        assert (later.rate, later.usual_rate) == (pytest.approx(10, rel=0.02), pytest.approx(10, rel=0.02))
+        assert later.usual_windows == entry.usual_windows + 1
 
 
 def test_who_is_first_to_tell_a_trade_wins_it() -> None:
@@ -120,6 +119,17 @@ def test_who_is_first_to_tell_a_trade_wins_it() -> None:
         assert race.form("c", "B").tally == Tally(1, 1, 2 * MS, 2 * MS)
         assert race.form("c").tally == forms["c"]
         assert race.pump.form(race.pump.asset_handle("c") or 0).tally == Tally(2, 1, 2 * MS, 2 * MS)
+
+
+def test_an_id_that_comes_again_after_a_minute_is_another_trade() -> None:
+    with course("a", "b") as race:
+        for asset in "ab":
+            race.take(asset, 0)
+        race.trade("a", 1 * S, 1)
+        race.trade("b", 62 * S, 1)
+        assert race.form("a").tally == race.form("b").tally == Tally(0, 0, 0, 0)
+        race.trade("a", 62 * S + MS, 1)
+        assert race.form("b").tally == Tally(1, 1, MS, MS)
 
 
 @pytest.mark.parametrize(
