@@ -5,7 +5,7 @@
 asset. A tick of it says whose it is (``"via"``), and a change of the leader is a message of its own, in order with the ticks.
 """
 
-from finstream._contests cimport *
+from finstream._leads cimport *
 from finstream._publishing cimport *
 
 cdef enum:

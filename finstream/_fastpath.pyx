@@ -36,6 +36,7 @@ MAX_LINE_BYTES = MAX_LINE
 cdef enum:
     SYMBOLS_AT_ONCE = 512           # copied for a snapshot while the pump waits
     ASSETS_AT_ONCE = 512
+    CONTESTS_AT_ONCE = 128          # buckets of them
     TOPICS_AT_ONCE = 256            # subscribed while the pump waits
 
 cdef struct Wanted:
@@ -615,6 +616,28 @@ cdef class NativePump:
             ]
         finally:
             free(copies)
+
+    def new_rankings(self, int most, int64_t now=0):
+        """By symbol, the assets that compete for it, best first, where that is not as it was taken last; at most so many."""
+        cdef Ranked* found = <Ranked*> malloc((most + 1) * sizeof(Ranked))
+        cdef int count = 0, looked = 0, buckets = 1
+        if found == NULL:
+            raise MemoryError
+        if now == 0:
+            now = now_ns(CLOCK_REALTIME)
+        try:
+            while looked < buckets and count < most:  # a few at a time, for ticks are waiting
+                acquire(&self.pump)
+                buckets = self.pump.contests.bucket_count
+                count += take_new_rankings(&self.pump.contests, now, found + count, most - count, CONTESTS_AT_ONCE)
+                release(&self.pump)
+                looked += CONTESTS_AT_ONCE
+            return [
+                (found[i].contest.name[:found[i].contest.length], [found[i].assets[j] for j in range(found[i].count)])
+                for i in range(count)
+            ]
+        finally:
+            free(found)
 
     def form(self, int id):
         """Of an asset: its tally, and the lags of its last minutes."""

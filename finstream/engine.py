@@ -43,6 +43,7 @@ from finstream.services.config_plan import Plan
 from finstream.services.config_watch import ConfigWatch
 from finstream.services.dead_letters import DeadLetters
 from finstream.services.feed_health import FeedHealth
+from finstream.services.feed_judgement import Hours, hours_of
 from finstream.services.logs import Logs, get_logger, start_logging
 from finstream.services.memory_guard import MemoryGuard
 from finstream.services.metronome import Metronome
@@ -146,6 +147,7 @@ class Engine:
             bus=self._bus,
             logger=get_logger("primon"),
             simulated=settings.mode == "simulation",
+            hours=self._hours,
         )
         limits = settings.limits
         self._memory = MemoryGuard(
@@ -177,6 +179,7 @@ class Engine:
             memory=self._memory,
             metronome=self._metronome,
             health=self._health,
+            hours=self._hours,
             config=self._config,
             logs=logs,
             bus=self._bus,
@@ -261,6 +264,11 @@ class Engine:
             until = "" if event.next_change_us is None else f" until {local(event.next_change_us).isoformat(timespec='minutes')}"
             because = f"{event.market} is closed{until}" + (", as simulated" if event.source == "simulation" else "")
         self._supervisor.markets.tell(event.market, because)
+
+    def _hours(self, asset: str) -> Hours:
+        """Of an asset's market, as of now."""
+        settings = self._config.running.assets.get(asset)
+        return "busy" if settings is None else hours_of(settings.market, self._metronome.phase)
 
     def _switched(self, event: Switched) -> None:
         asset = self._pump.asset_name(event.asset)

@@ -397,6 +397,12 @@ class Pump:
         """The pricing assets that are not retired, best first, as of ``now_ns`` since the epoch (0: this moment)."""
         return [ArenaEntry(*values) for values in self._native.arena_order(now_ns)]
 
+    def new_rankings(self, most: int = 256, now_ns: int = 0) -> dict[str, list[str]]:
+        """For each symbol that several racing assets tick, those assets, best first; only where the order is another than when it
+        was last asked for. At most so many symbols: the others come with the next calls."""
+        found = self._native.new_rankings(most, now_ns)
+        return {symbol.decode(): [self._names[asset] for asset in assets] for symbol, assets in found}
+
     def form(self, asset: int) -> Form:
         """What else is known of an asset's ticks; an asset that does not race has told nothing that could be matched."""
         *tally, least_ns, buckets = self._native.form(asset)

@@ -23,6 +23,7 @@ from finstream.servers.tls import Tls
 from finstream.services.bus import Bus
 from finstream.services.config_watch import ConfigWatch
 from finstream.services.feed_health import FeedHealth
+from finstream.services.feed_judgement import Hours
 from finstream.services.logs import Logger, Logs
 from finstream.services.memory_guard import MemoryGuard
 from finstream.services.metronome import Metronome
@@ -84,6 +85,7 @@ class Front:
         memory: MemoryGuard,
         metronome: Metronome,
         health: FeedHealth,
+        hours: Callable[[str], Hours],
         config: ConfigWatch,
         logs: Logs,
         bus: Bus,
@@ -107,6 +109,7 @@ class Front:
                 supervisor=supervisor,
                 memory=memory,
                 metronome=metronome,
+                hours=hours,
                 is_ready=self.is_ready,
             ),
             origins=origins,

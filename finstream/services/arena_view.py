@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import msgspec
 
 from finstream.pump import Form, Pump, SymbolForm, SymbolStatistics
-from finstream.services.feed_judgement import LEAST_WINDOWS
+from finstream.services.feed_judgement import LEAST_WINDOWS, Hours
 from finstream.services.percentiles import percentile_ns
 
 __all__ = ["ArenaPlace", "LagBucket", "Status", "overall", "per_symbol", "severity"]
@@ -56,7 +56,8 @@ class ArenaPlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The smoothed lag is negative."""
     severity: int | None = None
     """0 up to 1 s of lag and undue silence, 1 below 5 s, 2 below 15 s, 3 below 60 s, else 4. Before the first tick silence
-    counts from the beginning of the state. Absent in idle, paused and done: silence is right then."""
+    counts from the beginning of the state; while its market is not in session, silence does not count. Absent in idle, paused
+    and done: silence is right then."""
     degraded: bool
     """The severity is 1 or more."""
     lag_p50_us: int | None = None
@@ -84,13 +85,22 @@ class ArenaPlace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Its ticks are those of the topic best:SYMBOL. Known only while somebody takes that topic."""
 
 
-def overall(pump: Pump, assets: Mapping[str, Status], *, now_ns: int | None = None) -> list[ArenaPlace]:
-    """The pump's ranking of the pricing assets, best first. ``assets`` are those that are configured; others are left out."""
+def _always_busy(_asset: str) -> Hours:
+    return "busy"
+
+
+def overall(
+    pump: Pump, assets: Mapping[str, Status], *, hours: Callable[[str], Hours] = _always_busy, now_ns: int | None = None
+) -> list[ArenaPlace]:
+    """The pump's ranking of the pricing assets, best first. ``assets`` are those that are configured; others are left out.
+    ``hours(asset)`` says whether silence is held against one now; the order does not ask for that."""
     now_ns = time.time_ns() if now_ns is None else now_ns
     places = []
     for rank, entry in enumerate((entry for entry in pump.arena() if entry.asset in assets), 1):
         status = assets[entry.asset]
         grave = entry.severity if entry.ticks else severity(now_ns - status.since_us * 1000 - _PATIENCE_NS)
+        if hours(entry.asset) != "busy":
+            grave = severity(entry.lag_smoothed_ns)
         places.append(
             _place(
                 rank, entry.asset, status, entry.ticks, entry.lag_last_ns, entry.lag_smoothed_ns, entry.silent_ns, grave,
@@ -101,8 +111,9 @@ def overall(pump: Pump, assets: Mapping[str, Status], *, now_ns: int | None = No
 
 
 def per_symbol(
-    pump: Pump, symbol: str, assets: Mapping[str, Status], *, now_ns: int | None = None
-) -> list[ArenaPlace]:
+    pump: Pump, symbol: str, assets: Mapping[str, Status], *, hours: Callable[[str], Hours] = _always_busy,
+    now_ns: int | None = None,
+) -> list[ArenaPlace]:  # fmt: skip
     """The sources that have ticked ``symbol``, by their lag on it; the same rules as overall.
 
     ``BTC-USDT`` is also found as ``BTC/USDT``, as in a URL's path. Empty if nobody has ticked it.
@@ -112,7 +123,7 @@ def per_symbol(
     for name in (symbol, symbol.replace("-", "/")):
         found = [(asset, entry) for asset in racing if (entry := _ticked(pump, asset, name))]
         if found:
-            return _ranked(pump, name, found, assets, now_ns)
+            return _ranked(pump, name, found, assets, hours, now_ns)
     return []
 
 
@@ -135,22 +146,26 @@ def _handle(pump: Pump, asset: str) -> int:
 
 
 def _ranked(
-    pump: Pump, symbol: str, found: list[tuple[str, SymbolStatistics]], assets: Mapping[str, Status], now_ns: int
-) -> list[ArenaPlace]:
+    pump: Pump, symbol: str, found: list[tuple[str, SymbolStatistics]], assets: Mapping[str, Status],
+    hours: Callable[[str], Hours], now_ns: int,
+) -> list[ArenaPlace]:  # fmt: skip
     scored = []
     for asset, entry in found:
         silent_ns = now_ns - entry.last_received_ns
         score_ns = entry.lag_smoothed_ns + max(0, silent_ns - _PATIENCE_NS)
         scored.append((entry.lag_smoothed_ns < 0, score_ns, silent_ns, asset, entry))
     scored.sort(key=lambda place: place[:2])  # stable: the order of the overall ranking breaks ties
-    forms = {asset: pump.form_on_symbol(_handle(pump, asset), symbol) for asset, _ in found}
-    return [
-        _place(
-            rank, asset, assets[asset], entry.ticks, entry.lag_last_ns, entry.lag_smoothed_ns, silent_ns,
-            severity(score_ns), {} if (form := forms[asset]) is None else _form(form, form),
-        )
-        for rank, (_clock_error, score_ns, silent_ns, asset, entry) in enumerate(scored, 1)
-    ]  # fmt: skip
+    places = []
+    for rank, (_clock_error, score_ns, silent_ns, asset, entry) in enumerate(scored, 1):
+        form = pump.form_on_symbol(_handle(pump, asset), symbol)
+        grave = severity(score_ns if hours(asset) == "busy" else entry.lag_smoothed_ns)
+        places.append(
+            _place(
+                rank, asset, assets[asset], entry.ticks, entry.lag_last_ns, entry.lag_smoothed_ns, silent_ns, grave,
+                {} if form is None else _form(form, form),
+            )
+        )  # fmt: skip
+    return places
 
 
 class _Paced(Protocol):

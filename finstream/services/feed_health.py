@@ -10,10 +10,11 @@ import msgspec
 import trio
 
 from finstream.pump import ArenaEntry, Pump
-from finstream.services.arena_view import Status
-from finstream.services.feed_judgement import Reading, Vigil, judge
+from finstream.services.arena_view import Status, severity
+from finstream.services.feed_judgement import Hours, Reading, Vigil, judge
 from finstream.services.logs import Logger
 from finstream.services.ports import Publisher
+from finstream.services.rankings import Rankings
 from finstream.vocabulary.events import FeedHealthChanged
 
 __all__ = ["FeedHealth"]
@@ -39,9 +40,9 @@ class _Watched:
 
 
 class FeedHealth:
-    """Looks at every pricing asset once a second, for as long as :meth:`run` runs.
+    """Looks at every pricing asset once a second, for as long as :meth:`run` runs, and so has their ranking told on the bus, too.
 
-    ``statuses()`` are the assets that are configured; ``is_market_open(asset)`` says whether silence is to be held against one now.
+    ``statuses()`` are the assets that are configured; ``hours(asset)`` says whether silence is to be held against one now.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class FeedHealth:
         bus: Publisher,
         logger: Logger,
         simulated: bool = False,
-        is_market_open: Callable[[str], bool] = lambda _asset: True,
+        hours: Callable[[str], Hours] = lambda _asset: "busy",
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._pump = pump
@@ -60,8 +61,9 @@ class FeedHealth:
         self._bus = bus
         self._log = logger
         self._simulated = simulated
-        self._is_market_open = is_market_open
+        self._hours = hours
         self._now_ns = now_ns
+        self._rankings = Rankings(pump=pump, bus=bus)
         self._watched: dict[str, _Watched] = {}
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -77,9 +79,10 @@ class FeedHealth:
         self._watched = {name: watched for name, watched in self._watched.items() if name in statuses}
         if not statuses:
             return
-        for entry in self._pump.arena(now_ns):
-            if status := statuses.get(entry.asset):
-                self._look_at(entry, status, now_ns)
+        entries = [entry for entry in self._pump.arena(now_ns) if entry.asset in statuses]
+        self._rankings.tell([entry.asset for entry in entries], now_ns)
+        for entry in entries:
+            self._look_at(entry, statuses[entry.asset], now_ns)
 
     def message(self, asset: str) -> bytes | None:
         """What a new subscriber is to know of a feed that is not well; None of one that is, or that is not known."""
@@ -92,6 +95,7 @@ class FeedHealth:
         watched = self._watched.setdefault(entry.asset, _Watched())
         watched.last_tick_ns = now_ns - entry.silent_ns if entry.ticks else None
         in_state_s = max(0.0, now_ns / 1e9 - status.since_us / 1e6)
+        hours = self._hours(entry.asset)
         verdict = judge(
             Reading(
                 state=status.state,
@@ -102,20 +106,20 @@ class FeedHealth:
                 rate=entry.rate,
                 usual_rate=entry.usual_rate,
                 usual_windows=entry.usual_windows,
-                is_market_open=self._is_market_open(entry.asset),
+                hours=hours,
             )
         )
         previous = watched.vigil.verdict
-        severity = entry.severity if verdict is not None else 0
+        grade = 0 if verdict is None else entry.severity if hours == "busy" else severity(entry.lag_smoothed_ns)
         changed = watched.vigil.see(verdict, now_ns / 1e9)
-        if not changed and severity == watched.severity:
+        if not changed and grade == watched.severity:
             return
-        watched.severity = severity
+        watched.severity = grade
         age_ms = watched.age_ms(now_ns)
         state, cause = watched.vigil.verdict.state, watched.vigil.verdict.cause
         self._bus.publish(
             FeedHealthChanged(
-                asset=entry.asset, state=state, previous=previous.state, cause=cause, severity=severity, age_ms=age_ms
+                asset=entry.asset, state=state, previous=previous.state, cause=cause, severity=grade, age_ms=age_ms
             )
         )
         if changed:

@@ -9,17 +9,25 @@ down     nothing comes: its program does not run (``not_running``), or it has be
 ======== =========================================================================================================
 
 How long is long depends on the feed: at least 5 s, and the time in which it usually tells 20 ticks; very long is at least a minute,
-and the time of 100 ticks. A ``heartbeat`` line breaks a silence as a tick does.
+and the time of 100 ticks. A ``heartbeat`` line breaks a silence as a tick does. Before a market opens and after it closes there may
+be little to tell: then only lag and clock are judged, and whether the program runs.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
-__all__ = ["LEAST_WINDOWS", "STATES", "Reading", "Verdict", "Vigil", "judge"]
+from finstream.vocabulary.market import MarketName, Phase
+
+__all__ = ["LEAST_WINDOWS", "STATES", "Hours", "Reading", "Verdict", "Vigil", "hours_of", "judge"]
 
 STATES = ("live", "degraded", "stale", "down")
 """From well to ill."""
+
+Hours = Literal["busy", "quiet", "closed"]
+"""Of an asset's market: ``quiet`` while it trades before or after its session, so that a silence means nothing."""
 
 _AT_REST = frozenset({"idle", "paused", "done", "stopping"})
 _FAILED = frozenset({"backoff", "tripped", "misconfigured"})
@@ -52,7 +60,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     usual_rate: float
     usual_windows: int
     """As :class:`finstream.pump.ArenaEntry` has them."""
-    is_market_open: bool
+    hours: Hours
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -65,27 +73,45 @@ class Verdict(msgspec.Struct, frozen=True):
 _LIVE = Verdict()
 
 
+def hours_of(market: MarketName, phase: Phase | None) -> Hours:
+    """``phase`` is what the stock market is doing; None: that is not known yet, and what follows it rests so long."""
+    if market == "always" or phase == "open":
+        return "busy"
+    return "quiet" if phase in ("pre-market", "after-hours") else "closed"
+
+
 def judge(reading: Reading) -> Verdict | None:
     """None: there is nothing to judge. It is silent on purpose, or its market is closed."""
-    if reading.state in _AT_REST or not reading.is_market_open:
+    if reading.state in _AT_REST or reading.hours == "closed":
         return None
     if reading.state in _FAILED:
         return Verdict("down", "not_running")
+    return (_judge_pace(reading) if reading.hours == "busy" else None) or _judge_stamps(reading) or _LIVE
+
+
+def _judge_pace(reading: Reading) -> Verdict | None:
+    """By how often it tells something; None: as often as it should."""
     usual = reading.usual_rate if reading.usual_windows >= LEAST_WINDOWS else 0.0
     silent_s = min(reading.silent_s, reading.in_state_s)  # before it ran it could not tell anything
     if silent_s > max(_VERY_LONG_S, _VERY_LONG_TICKS / usual if usual else 0.0):
         return Verdict("down", "mute")
     if silent_s > (max(_LONG_S, _LONG_TICKS / usual) if usual else _UNKNOWN_LONG_S):
         return Verdict("stale", "mute")
+    has_collapsed = usual >= _LEAST_RATE and reading.in_state_s > 10 and reading.rate < _COLLAPSED * usual
+    if has_collapsed and reading.ticks and reading.lag_s <= _STALE_S:  # being as late as that is worse
+        return Verdict("degraded", "rate_collapsed")
+    return None
+
+
+def _judge_stamps(reading: Reading) -> Verdict | None:
+    """By its time stamps; None: there are none, or they are well."""
     if reading.ticks == 0:
-        return _LIVE
+        return None
     if reading.lag_s > _STALE_S:
         return Verdict("stale", "lag")
-    if usual >= _LEAST_RATE and reading.in_state_s > 10 and reading.rate < _COLLAPSED * usual:
-        return Verdict("degraded", "rate_collapsed")
     if reading.lag_s > _LATE_S:
         return Verdict("degraded", "lag")
-    return Verdict("degraded", "clock_error") if reading.lag_s < 0 else _LIVE
+    return Verdict("degraded", "clock_error") if reading.lag_s < 0 else None
 
 
 class Vigil:

@@ -7,9 +7,9 @@ import msgspec
 from finstream.vocabulary.market import Phase, Source
 
 __all__ = [
-    "AssetStateChanged", "BestSwitched", "ClientConnected", "ClientDisconnected", "ClientRegistered", "ClientUnregistered",
-    "CommandReceived", "ConfigRejected", "ConfigReloaded", "Event", "FeedHealthChanged", "IngestorStatus", "LinesRejected",
-    "LogLevelChanged", "MarketStatus", "MemoryPressure", "Receipt",
+    "ArenaRanked", "AssetStateChanged", "BestSwitched", "ClientConnected", "ClientDisconnected", "ClientRegistered",
+    "ClientUnregistered", "CommandReceived", "ConfigRejected", "ConfigReloaded", "Event", "FeedHealthChanged", "IngestorStatus",
+    "LinesRejected", "LogLevelChanged", "MarketStatus", "MemoryPressure", "Receipt",
 ]
 
 
@@ -83,6 +83,16 @@ class FeedHealthChanged(_Event, frozen=True, kw_only=True, tag="FeedHealthChange
     """As the arena has it: 0 to 4."""
     age_ms: int | None
     """Since its last tick; None if there was none."""
+
+
+class ArenaRanked(_Event, frozen=True, kw_only=True, tag="ArenaRanked"):
+    """The sources rank otherwise than before, overall or on some symbol. At most one a second."""
+
+    ranking: list[str]
+    """All pricing assets by lag and silence, best first."""
+    symbols: dict[str, list[str]]
+    """The same of each symbol whose order has changed, of the assets that compete for it. Where very many have changed, some come a
+    second later."""
 
 
 class BestSwitched(_Event, frozen=True, kw_only=True, tag="BestSwitched"):
@@ -174,7 +184,7 @@ class MemoryPressure(_Event, frozen=True, kw_only=True, tag="MemoryPressure"):
 
 
 Event = (
-    AssetStateChanged | BestSwitched | FeedHealthChanged | IngestorStatus | LinesRejected | ClientRegistered
+    ArenaRanked | AssetStateChanged | BestSwitched | FeedHealthChanged | IngestorStatus | LinesRejected | ClientRegistered
     | ClientUnregistered | ClientConnected | ClientDisconnected | CommandReceived | ConfigReloaded | ConfigRejected
     | LogLevelChanged | MarketStatus | MemoryPressure
 )

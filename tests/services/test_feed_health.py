@@ -14,7 +14,8 @@ import pytest
 from finstream.pump import Framing, Pump
 from finstream.services.bus import Bus
 from finstream.services.feed_health import FeedHealth
-from finstream.vocabulary.events import Event, FeedHealthChanged
+from finstream.services.feed_judgement import Hours
+from finstream.vocabulary.events import ArenaRanked, Event, FeedHealthChanged
 
 S = 1_000_000_000
 
@@ -31,14 +32,14 @@ class World:
         self.started_ns = time.time_ns()
         self.later_s = 0.0
         self.states = {"feed": "running", "other": "running"}
-        self.open = True
+        self.hours: Hours = "busy"
         self.health = FeedHealth(
             pump=pump,
             statuses=lambda: [Status(name, state, self.started_ns // 1000) for name, state in self.states.items()],
             bus=bus,
             logger=logger,
             simulated=True,
-            is_market_open=lambda asset: self.open or asset != "feed",
+            hours=lambda asset: self.hours if asset == "feed" else "busy",
             now_ns=lambda: time.time_ns() + int(self.later_s * S),
         )
         self.assets = {name: pump.add_asset(name) for name in self.states}
@@ -79,7 +80,8 @@ async def test_subscribers_and_the_bus_learn_when_a_feed_falls_silent_and_comes_
     world: World, eventually: Any, events: Callable[[], list[Event]]
 ) -> None:
     world.look()
-    assert (world.told(), events(), world.health.message("feed")) == ([], [], None)
+    assert (world.told(), world.health.message("feed")) == ([], None)
+    assert events() == [ArenaRanked(ranking=["feed", "other"], symbols={})]
     world.look(16)
     (message,) = world.told()
     assert message == {"type": "health", "asset": "feed", "state": "stale", "cause": "mute", "simulated": True}
@@ -119,11 +121,14 @@ async def test_a_feed_whose_program_fails_is_down(world: World, events: Callable
 
 
 async def test_a_quiet_night_is_no_fault(world: World, events: Callable[[], list[Event]]) -> None:
-    world.open = False
+    world.hours = "closed"
     world.look(10_000)
     assert world.told() == []
     assert {event.asset for event in events() if isinstance(event, FeedHealthChanged)} == {"other"}
-    world.open = True
+    world.hours = "quiet"
+    world.look(10_000)
+    assert world.told() == []
+    world.hours = "busy"
     world.look(1)
     assert [message["state"] for message in world.told()] == ["down"]
 

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finstream.services.feed_judgement import STATES, Reading, Verdict, Vigil, judge
+from finstream.services.feed_judgement import STATES, Reading, Verdict, Vigil, hours_of, judge
+from finstream.vocabulary.market import Phase
 
 WELL = Reading(
     state="running", in_state_s=1000, ticks=5000, silent_s=0.1, lag_s=0.05, rate=10, usual_rate=10, usual_windows=60,
-    is_market_open=True,
+    hours="busy",
 )  # fmt: skip
 
 
@@ -46,13 +47,31 @@ WELL = Reading(
         ({"state": "paused", "silent_s": 999}, None),
         ({"state": "idle", "silent_s": 999}, None),
         ({"state": "done", "silent_s": 999}, None),
-        ({"is_market_open": False, "silent_s": 999}, None),
-        ({"is_market_open": False, "state": "backoff"}, None),
+        ({"hours": "closed", "silent_s": 999}, None),
+        ({"hours": "closed", "state": "backoff"}, None),
+        ({"hours": "quiet", "silent_s": 999}, "live None"),
+        ({"hours": "quiet", "rate": 0.0}, "live None"),
+        ({"hours": "quiet", "lag_s": 1.1, "rate": 0.0}, "degraded lag"),
+        ({"hours": "quiet", "lag_s": 15.1}, "stale lag"),
+        ({"hours": "quiet", "lag_s": -0.001}, "degraded clock_error"),
+        ({"hours": "quiet", "state": "backoff"}, "down not_running"),
+        ({"lag_s": 15.1, "rate": 0.0}, "stale lag"),
+        ({"lag_s": 1.1, "rate": 0.0}, "degraded rate_collapsed"),
+        ({"lag_s": 15.1, "ticks": 0}, "live None"),
     ],
 )
 def test_verdicts(changed: dict[str, object], verdict: str | None) -> None:
     found = judge(msgspec.structs.replace(WELL, **changed))
     assert (None if found is None else f"{found.state} {found.cause}") == verdict
+
+
+@pytest.mark.parametrize(
+    ("phase", "hours"),
+    [(None, "closed"), ("closed", "closed"), ("pre-market", "quiet"), ("open", "busy"), ("after-hours", "quiet")],
+)
+def test_hours_are_those_of_the_market(phase: Phase | None, hours: str) -> None:
+    assert hours_of("nasdaq", phase) == hours
+    assert hours_of("always", phase) == "busy"
 
 
 def test_worse_is_told_at_once_and_better_when_it_has_lasted() -> None:
