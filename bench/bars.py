@@ -115,7 +115,9 @@ BARS = (
         "parse to encode: msgspec with Decimal takes",
         _against("parse", "typical", "ns_per_tick", "msgspec-decimal", inverse=True), "≥", 12, "×", 1,
     ),
-    Bar("all checks of quality together", _beyond("on the way", "ns_per_tick", "plain", "checks"), "≤", 60, " ns", 0),
+    Bar("all checks of quality together", _beyond("quality-and-arena", "ns_per_tick", "plain", "checks"), "≤", 60, " ns", 0),
+    Bar("… the arena's contests", _beyond("quality-and-arena", "ns_per_tick", "apart", "matched"), "≤", None, " ns", 0),
+    Bar("… the best source as well", _beyond("quality-and-arena", "ns_per_tick", "matched", "best"), "≤", None, " ns", 0),
     Bar("ticks/s taken in and delivered to 1: against the floor", _against("pipe", "1", "ticks_per_s", "floor"), "≥", 0.8, "×", 2),
     Bar("median latency, 1 subscriber, 1,000/s: against Rust", _against("latency", "1", "p50_us", "rust"), "≤", 1.0, "×", 2),
     Bar("median latency, 1 subscriber, 1,000/s: against the floor", _against("latency", "1", "p50_us", "floor"), "≤", 1.1, "×", 2),
@@ -132,6 +134,13 @@ BARS = (
     Bar(
         "… with TLS: against the floor with OpenSSL",
         _against("deliveries", "100", "deliveries_per_s", "floor-wss", subject="finstream-wss"), "≥", None, "×", 2,
+    ),
+    *(
+        Bar(
+            f"trade messages/s of one connector on one core, {venue.capitalize()}",
+            _absolute("connectors", venue, "messages_per_s", "ingestors"), "≥", 50_000, "/s", 0,
+        )
+        for venue in ("binance", "coinbase", "kraken", "okx")
     ),
     Bar("memory per idle connection at 10,000", _absolute("idle", "10000", "kib_each"), "≤", 4, " KiB", 2),
     Bar("reconnect storm of 2,000", _absolute("storm", "2000", "reconnects_per_s"), "≥", 2000, "/s", 0),

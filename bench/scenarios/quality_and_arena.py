@@ -68,7 +68,7 @@ def _unavailable(system: System) -> str | None:
 
 SCENARIOS = (
     Scenario(
-        name="on the way",
+        name="quality-and-arena",
         order=16,
         title="Cost of quality and of the arena on a tick's way",
         kind="arena",

@@ -96,7 +96,7 @@ def overall(
     ``hours(asset)`` says whether silence is held against one now; the order does not ask for that."""
     now_ns = time.time_ns() if now_ns is None else now_ns
     places = []
-    for rank, entry in enumerate((entry for entry in pump.arena() if entry.asset in assets), 1):
+    for rank, entry in enumerate((entry for entry in pump.arena(now_ns) if entry.asset in assets), 1):
         status = assets[entry.asset]
         grave = entry.severity if entry.ticks else severity(now_ns - status.since_us * 1000 - _PATIENCE_NS)
         if hours(entry.asset) != "busy":
@@ -119,7 +119,7 @@ def per_symbol(
     ``BTC-USDT`` is also found as ``BTC/USDT``, as in a URL's path. Empty if nobody has ticked it.
     """
     now_ns = time.time_ns() if now_ns is None else now_ns
-    racing = [entry.asset for entry in pump.arena() if entry.asset in assets]
+    racing = [entry.asset for entry in pump.arena(now_ns) if entry.asset in assets]
     for name in (symbol, symbol.replace("-", "/")):
         found = [(asset, entry) for asset in racing if (entry := _ticked(pump, asset, name))]
         if found:

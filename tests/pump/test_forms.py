@@ -152,6 +152,21 @@ def test_other_trades_are_not_matched(other: dict[str, str | None]) -> None:
         assert race.form("a").tally.matches == race.form("b").tally.matches == 1
 
 
+def test_a_symbol_is_ranked_by_lag_and_by_silence_beyond_a_second() -> None:
+    with course("a", "b", "c") as race:
+        race.take("a", 0, lag=10 * MS)
+        race.take("b", 0, lag=3 * S)
+        race.take("c", 0, lag=-MS)
+        race.take("a", 0, symbol="B")
+        assert race.pump.new_rankings(now_ns=START) == {"A": ["a", "b", "c"]}
+        assert race.pump.new_rankings(now_ns=START + S) == {}
+        race.take("b", 9 * S, lag=3 * S)
+        assert race.pump.new_rankings(now_ns=START + 9 * S) == {"A": ["b", "a", "c"]}, "one that has gone mute gets worse"
+        race.take("a", 9 * S)
+        race.pump.retire_asset(race.pump.asset_handle("c") or 0)
+        assert race.pump.new_rankings(now_ns=START + 9 * S) == {"A": ["a", "b"]}
+
+
 def test_only_racing_assets_with_a_rival_are_entrants() -> None:
     with course("a", "b", "news") as race:
         race.pump.add_asset("news", in_arena=False)
