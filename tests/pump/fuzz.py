@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import random
 import re
 import socket
@@ -37,6 +38,7 @@ import twin
 from rig import Feed, Subscriber, running, until
 
 from finstream.pump import Framing, Pump, Requested, SourceEnded
+from finstream.vocabulary.policies import Policy
 
 CORPUS = Path(__file__).parent / "corpus"
 LONGEST_LINE = 65536
@@ -124,6 +126,9 @@ async def compare_pump(choose: random.Random, stream: bytes) -> None:
         rig.subscriber(everything).socket.close()
         best, rival = rig.pump.add_best("best"), rig.feed("rival")
         judge = rig.subscriber((best, None), max_bytes=1 << 30, framing=Framing.LINES)
+        for policy in (Policy(policy="skip"), Policy(policy="conflate", max_rate=100)):
+            tamed = rig.subscriber(max_bytes=10_000, buffer_bytes=4096)
+            rig.pump.subscribe(tamed.handle, best, choose.choice([None, "A"]), policy)
         async with trio.open_nursery() as nursery:
             for reader in readers:
                 nursery.start_soon(_compare_messages, reader, messages)
@@ -136,10 +141,14 @@ async def compare_pump(choose: random.Random, stream: bytes) -> None:
         numbers = [re.search(rb'"asset":"best","seq":([0-9]+)', message) for message in published]
         if [number and int(number[1]) for number in numbers] != list(range(1, len(published) + 1)):
             raise Difference(f"stream {stream!r}\nthe best source's: {published!r}")
+        for message in published:
+            json.loads(message)
         if rig.pump.asset_statistics(feed.asset).rejected != dict(reasons):
             raise Difference(f"stream {stream!r}\npump {rig.pump.asset_statistics(feed.asset)}\ntwin {reasons}")
         rig.pump.arena()
-        rig.pump.symbol_statistics(feed.asset)
+        rig.pump.new_rankings()
+        for symbol in rig.pump.symbol_statistics(feed.asset):
+            rig.pump.form_on_symbol(feed.asset, symbol.symbol)
 
 
 async def _write_in_pieces(choose: random.Random, feed: Feed, stream: bytes) -> None:
