@@ -44,8 +44,8 @@ def test_growth_is_judged_from_few_to_many() -> None:
 
 @pytest.mark.parametrize(("checked", "met"), [(160.0, True), (161.0, False)])
 def test_what_is_added_is_judged_by_the_difference_within_a_repeat(checked: float, met: bool) -> None:
-    rows = [row("quality-and-arena", "plain", "finstream", i, ns_per_tick=100 + 10 * i) for i in range(3)]
-    rows += [row("quality-and-arena", "checks", "finstream", i, ns_per_tick=checked + 10 * i) for i in range(4)]
+    rows = [row("quality-and-arena", "plain", "finstream", i, least_ns=100 + 10 * i) for i in range(3)]
+    rows += [row("quality-and-arena", "checks", "finstream", i, least_ns=checked + 10 * i) for i in range(4)]
     assert verdict(Results(measurements=rows), "all checks") == (checked - 100, met)
 
 
