@@ -9,7 +9,7 @@ the whole asset is not listed with the asset's symbols, else it would get their 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy
-from finstream._arena cimport Racer
+from finstream._arena cimport Lags, Racer
 from finstream._events cimport Bucket
 from finstream._frames cimport Label
 from finstream._json cimport likely, text, unlikely, REASONS
@@ -29,6 +29,8 @@ cdef struct Symbol:
     int length
     uint64_t ticks
     Watch* watch                    # NULL: nothing is checked
+    void* entrant                   # its Entrant in the contest for this symbol; NULL: it has no rival
+    bint entered                    # it is known to that contest
     int64_t lag
     int64_t smoothed
     int64_t last
@@ -70,6 +72,7 @@ cdef struct Asset:
     int outbox_room
     int tamed_room
     int subscribers                 # outboxes with any topic of it
+    int sources                     # that have not ended
     Symbol** symbols                # in the order of their first appearance; as much room as there are buckets
     int symbol_count
     uint64_t opaque
@@ -81,6 +84,8 @@ cdef struct Asset:
     uint64_t[REASONS] rejected
     uint8_t[MAX_SYMBOL + 1] name
     int name_length
+    Lags lags                       # of its ticks
+    Label* best_label               # of its ticks as those of the best source; NULL: never needed
 
 cdef struct Subscription:
     Asset* asset
@@ -322,8 +327,8 @@ cdef inline Quality* take_quality(Asset* asset, Quality* quality) noexcept nogil
     cdef Quality* former = asset.quality
     if former != NULL:
         quality.found = former.found
-        if former.window == quality.window:
-            quality.recent, quality.older, quality.taken, quality.seed = former.recent, former.older, former.taken, former.seed
-            former.recent = former.older = NULL
+        if former.known.window == quality.known.window:
+            quality.known, quality.seed = former.known, former.seed
+            former.known.recent = former.known.older = NULL
     asset.quality = quality
     return former

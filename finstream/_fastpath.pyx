@@ -36,6 +36,7 @@ MAX_LINE_BYTES = MAX_LINE
 cdef enum:
     SYMBOLS_AT_ONCE = 512           # copied for a snapshot while the pump waits
     ASSETS_AT_ONCE = 512
+    CONTESTS_AT_ONCE = 128          # buckets of them
     TOPICS_AT_ONCE = 256            # subscribed while the pump waits
 
 cdef struct Wanted:
@@ -47,6 +48,7 @@ cdef struct Wanted:
     int64_t interval                # ns, between messages of a symbol; 0: none
 
 _CLOSE_REASONS = ("slow_consumer_bytes", "slow_consumer_age", "connection_lost", "finished", "memory_pressure")
+_TAKEOVERS = ("first", "mute", "lag", "clock")
 _MEMORY_LEVELS = ("normal", "soft", "hard")
 _FAULTS = {BROKEN_PROTOCOL: "broken_protocol", NOT_UTF8: "not_utf8", TOO_BIG: "too_big", OUT_OF_MEMORY: "out_of_memory"}
 
@@ -93,6 +95,7 @@ cdef class NativePump:
             raise MemoryError
         forget_shapes(&self.pump.shapes)
         self.pump.receipt.time = -1
+        self.pump.contests.seed = <uint64_t> self.pump.parser.seed * <uint64_t> 0x9e3779b97f4a7c15
         for i, (start, offset) in enumerate(new_york):
             self.pump.parser.zone.starts[i] = start
             self.pump.parser.zone.offsets[i] = offset
@@ -125,7 +128,9 @@ cdef class NativePump:
             free(asset.buckets)
             free(asset.outboxes)
             free(asset.tamed)
+            free(asset.best_label)
             free(asset)
+        free_contests(&self.pump.contests)
         for fd in (self.pump.epoll, self.pump.wake_fd, self.pump.timer_fd, self.pump.event_fd):
             if fd >= 0:
                 close(fd)
@@ -177,6 +182,13 @@ cdef class NativePump:
             raise MemoryError
         return id
 
+    def add_best(self, str name):
+        cdef int id = self.add_asset(name, False, -1, -1)
+        acquire(&self.pump)
+        self.pump.best = self.pump.assets[id]
+        release(&self.pump)
+        return id
+
     def check_quality(self, int id, tuple choices not None, double band, int confirmations, int window):
         cdef Quality* quality = <Quality*> calloc(1, sizeof(Quality))
         cdef Asset* asset
@@ -187,7 +199,7 @@ cdef class NativePump:
             quality.choices[i] = choices[i]
         quality.band = band
         quality.confirmations = confirmations
-        quality.window = window
+        quality.known.window = window
         quality.seed = <uint64_t> self.pump.parser.seed << 32 | <uint64_t> id
         acquire(&self.pump)
         asset = find_asset(&self.pump, id)
@@ -227,6 +239,7 @@ cdef class NativePump:
         if source != NULL:
             if not source.ended:
                 epoll_change(self.pump.epoll, EPOLL_CTL_DEL, source.fd, 0, 0)
+                source.asset.sources -= 1
             self.pump.sources[handle >> 1 & ((1 << SLOT_BITS) - 1)] = NULL
             self.pump.source_count -= 1
             free(source.rest)
@@ -497,6 +510,9 @@ cdef class NativePump:
                 told.append(("block_buffered", event.handle, event.asset, event.number))
             elif event.kind == HALF_FULL:
                 told.append(("half_full", event.handle, event.time, event.number))
+            elif event.kind == SWITCHED:
+                told.append(("switched", PyBytes_FromStringAndSize(<char*> self.pump.taken.text + event.text, event.text_length),
+                             event.handle, event.asset, _TAKEOVERS[event.reason]))
             elif event.kind == MEMORY_MARK:
                 told.append(("memory_mark", _MEMORY_LEVELS[event.reason], event.number))
             else:
@@ -581,6 +597,7 @@ cdef class NativePump:
             for i in range(next, min(next + ASSETS_AT_ONCE, room)):
                 if self.pump.assets[i].racer.races:
                     copies[count] = self.pump.assets[i].racer
+                    copies[count].heard = self.pump.assets[i].last
                     count += 1
             release(&self.pump)
             next += ASSETS_AT_ONCE
@@ -593,14 +610,104 @@ cdef class NativePump:
             return [
                 (i + 1, self.asset_name(copies[i].id), copies[i].ticks, copies[i].lag, copies[i].smoothed, copies[i].score,
                  now - copies[i].last if copies[i].ticks else 0, copies[i].smoothed < 0,
-                 severity(copies[i].score) if copies[i].ticks else 0)
+                 severity(copies[i].score) if copies[i].ticks else 0, *pace_tuple(&copies[i].pace, now),
+                 now - copies[i].heard if copies[i].heard else None)
                 for i in range(count)
             ]
         finally:
             free(copies)
 
-    def arena(self):
-        return self.arena_order()
+    def new_rankings(self, int most, int64_t now=0):
+        """By symbol, the assets that compete for it, best first, where that is not as it was taken last; at most so many."""
+        cdef Ranked* found = <Ranked*> malloc((most + 1) * sizeof(Ranked))
+        cdef int count = 0, looked = 0, buckets = 1
+        if found == NULL:
+            raise MemoryError
+        if now == 0:
+            now = now_ns(CLOCK_REALTIME)
+        try:
+            while looked < buckets and count < most:  # a few at a time, for ticks are waiting
+                acquire(&self.pump)
+                buckets = self.pump.contests.bucket_count
+                count += take_new_rankings(&self.pump.contests, now, found + count, most - count, CONTESTS_AT_ONCE)
+                release(&self.pump)
+                looked += CONTESTS_AT_ONCE
+            return [
+                (found[i].contest.name[:found[i].contest.length], [found[i].assets[j] for j in range(found[i].count)])
+                for i in range(count)
+            ]
+        finally:
+            free(found)
+
+    def form(self, int id):
+        """Of an asset: its tally, and the lags of its last minutes."""
+        cdef Asset* asset
+        cdef Lags lags
+        cdef Tally tally
+        acquire(&self.pump)
+        asset = find_asset(&self.pump, id)
+        if asset != NULL:
+            lags = asset.lags
+            tally = asset.racer.tally
+        release(&self.pump)
+        if asset == NULL:
+            raise KeyError(f"no asset {id}")
+        return tally_tuple(&tally) + lags_tuple(&lags)
+
+    def form_on_symbol(self, int id, bytes symbol not None, int64_t now=0):
+        """The same of an asset as an entrant in a symbol's contest, with its pace and whether it leads; None if it has no rival."""
+        cdef uint8_t[MAX_SYMBOL] name
+        cdef int length = <int> len(symbol)
+        cdef Asset* asset
+        cdef Symbol* found = NULL
+        cdef Entrant* entrant = NULL
+        cdef Entrant copy
+        cdef bint leads = False
+        if not is_symbol(<text> PyBytes_AS_STRING(symbol), length):
+            return None
+        memcpy(name, PyBytes_AS_STRING(symbol), length)
+        acquire(&self.pump)
+        asset = find_asset(&self.pump, id)
+        if asset != NULL:
+            found = find_symbol(asset, name, length, 0)
+        if found != NULL:
+            entrant = <Entrant*> found.entrant
+        if entrant != NULL:
+            copy = entrant[0]
+            leads = entrant.contest.leader == entrant
+        release(&self.pump)
+        if entrant == NULL:
+            return None
+        if now == 0:
+            now = now_ns(CLOCK_REALTIME)
+        return (*tally_tuple(&copy.tally), *lags_tuple(&copy.lags), *pace_tuple(&copy.pace, now), leads)
+
+    def take(self, int id, bytes lines not None, int64_t received):
+        """For tests: whole lines of an asset, as if its source had been read at ``received`` (ns since the epoch)."""
+        cdef Asset* asset
+        cdef int64_t size = PyBytes_GET_SIZE(lines)
+        cdef uint8_t* copy = <uint8_t*> malloc(size + PADDING)
+        cdef uint8_t* p = copy
+        cdef uint8_t* line_feed
+        if copy == NULL:
+            raise MemoryError
+        memcpy(copy, PyBytes_AS_STRING(lines), size)
+        memset(copy + size, 0x0a, PADDING)
+        acquire(&self.pump)
+        asset = find_asset(&self.pump, id)
+        if asset != NULL:
+            begin_run(&self.pump, asset)
+            while True:
+                line_feed = take_next_line(&self.pump, asset, p, copy + size, received)
+                if line_feed == NULL:
+                    break
+                p = line_feed + 1
+            finish_run(&self.pump, asset)
+            flush(&self.pump, False)
+        release(&self.pump)
+        free(copy)
+        if asset == NULL:
+            raise KeyError(f"no asset {id}")
 
     cdef str asset_name(self, int id):
         # Names never change, and assets are never freed.
@@ -650,6 +757,25 @@ cdef int read_wanted(Wanted* wanted, tuple topic) except -1:
     return 0
 
 
+cdef tuple pace_tuple(const Pace* pace, int64_t now):
+    return pace_now(pace, now), pace.usual, pace.windows
+
+
+cdef tuple tally_tuple(const Tally* tally):
+    return tally.matches, tally.wins, tally.lead, tally.lead_smoothed
+
+
+cdef tuple lags_tuple(const Lags* lags):
+    cdef int i
+    if lags.since == 0:
+        return 0, []
+    return (
+        min(lags.least, lags.least_before),
+        [(upper_bound(i), <uint64_t> lags.recent[i] + lags.before[i]) for i in range(<int> BUCKETS)
+         if lags.recent[i] or lags.before[i]],
+    )
+
+
 cdef tuple symbol_tuple(const Symbol* s):
     return s.name[:s.length].decode(), s.ticks, s.lag, s.smoothed, s.last, s.outbox_count
 
@@ -690,11 +816,12 @@ def parse_line(
     return _KINDS[kind], PyBytes_FromStringAndSize(<char*> pump.out, end - pump.out)
 
 
-def measure(bytes lines not None, int repeat, *, int assets=1, tuple checks=None):
+def measure(bytes lines not None, int repeat, *, int assets=1, tuple checks=None, bint races=True, bint best=False):
     """Parse, rank and encode ``lines`` ``repeat`` times, without any system call but the clock once a pass.
 
-    The lines go to ``assets`` assets in turn, all of them in the arena; ``checks`` are the arguments of ``check_quality``, None for
-    none. Returns nanoseconds of this thread's time, and how many ticks that was.
+    The lines go to ``assets`` assets in turn, all of them in the arena if they are to race; ``best``: the best source of each symbol is
+    published as well. ``checks`` are the arguments of ``check_quality``, None for none. Each pass begins with no trade known to the
+    contests, so that it has as much to do as the first. Returns nanoseconds of this thread's time, and how many ticks that was.
     """
     cdef NativePump native = NativePump([(0, 0)])
     cdef Pump* pump = &native.pump
@@ -708,14 +835,18 @@ def measure(bytes lines not None, int repeat, *, int assets=1, tuple checks=None
     memcpy(copy, PyBytes_AS_STRING(lines), size)
     memset(copy + size, 0x0a, PADDING)
     for number in range(assets):
-        id = native.add_asset(f"measured-{number}", True, -1, -1)
+        id = native.add_asset(f"measured-{number}", races, -1, -1)
+        pump.assets[id].sources = 1  # as if it had one: it has not left
         if checks is not None:
             native.check_quality(id, *checks)
     pump.encode_always = True
+    if best:
+        pump.assets[<int> native.add_best("best")].subscribers = 1
     with nogil:
         started = now_ns(CLOCK_THREAD_CPUTIME_ID)
         for _ in range(repeat):
             received = now_ns(CLOCK_REALTIME)
+            forget_trades(&pump.contests)
             p = copy
             while True:
                 line_feed = take_next_line(pump, pump.assets[turn], p, copy + size, received)

@@ -24,10 +24,12 @@ cdef struct Label:
     int venue_length
     int tail_length
     int asset_length
+    int via_length
     uint8_t[MAX_LEAD] lead      # {"type":"tick","asset":"NAME","seq":
     uint8_t[MAX_LEAD] venue     # ","exchange":"NAME
     uint8_t[32] tail            # ,"simulated":true or nothing
     uint8_t[MAX_LEAD] asset     # ,"asset":"NAME","seq":
+    uint8_t[MAX_LEAD] via       # ,"via":"NAME" or nothing
 
 
 cdef struct Receipt:
@@ -167,6 +169,8 @@ cdef inline uint8_t* put_message(
     o = put_times(put(o, b'"'), line, receipt)
     if unlikely(line.suspect):
         o = put(o, b',"quality":"suspect"')
+    if unlikely(label.via_length):
+        o = put_long(o, label.via, label.via_length)
     if unlikely(line.unknown):
         o = put_members(o, line, members)
     o[0] = 0x7d
@@ -189,6 +193,15 @@ cdef inline void make_label(Label* label, text name, int length, bint simulated)
     n = append(label.venue, n, <const char*> name, length)
     label.venue_length = n
     label.tail_length = append(label.tail, 0, b',"simulated":true', 17) if simulated else 0
+
+
+cdef inline void lend_label(Label* label, text name, int length) noexcept nogil:
+    """Let the messages be somebody else's, whose name they tell."""
+    cdef int n = append(label.venue, 0, b'","exchange":"', 14)
+    label.venue_length = append(label.venue, n, <const char*> name, length)
+    n = append(label.via, 0, b',"via":"', 8)
+    n = append(label.via, n, <const char*> name, length)
+    label.via_length = append(label.via, n, b'"', 1)
 
 
 cdef inline void make_receipt(Receipt* receipt, int64_t received, const Label* label) noexcept nogil:

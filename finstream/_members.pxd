@@ -89,6 +89,7 @@ cdef inline int name_of(text p, int length) noexcept nogil:
         if memcmp(p, b"bid", 3) == 0: return BID_PRICE
         if memcmp(p, b"ask", 3) == 0: return ASK_PRICE
         if memcmp(p, b"seq", 3) == 0: return RESERVED
+        if memcmp(p, b"via", 3) == 0: return RESERVED
     elif length == 4:
         if memcmp(p, b"side", 4) == 0: return SIDE
         if memcmp(p, b"type", 4) == 0: return TYPE

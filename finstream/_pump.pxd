@@ -2,7 +2,8 @@
 """The pump's state, its lock, and its tables by handle.
 
 Everything that turns ticks into deliveries is a function of a ``Pump*``; the class in _fastpath.pyx is only its face for Python. The
-parts stand on one another in this order: _pump, _sending, _memory, _bounds, _offering, _sources and _connections, _subscriptions, _turns.
+parts stand on one another in this order: _pump, _sending, _memory, _bounds, _offering, _publishing, _best, _sources and _connections,
+_subscriptions, _turns.
 """
 
 from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, EIO, ENOMEM, errno
@@ -13,6 +14,7 @@ from posix.unistd cimport close, read, write
 
 from finstream._arena cimport *
 from finstream._assets cimport *
+from finstream._contests cimport Contests
 from finstream._events cimport *
 from finstream._frames cimport *
 from finstream._inboxes cimport *
@@ -74,6 +76,8 @@ cdef struct Pump:
     Asset** assets
     int asset_count
     int asset_room
+    Contests contests               # for each symbol, among the assets that race
+    Asset* best                     # of the topic of the best source; NULL: there is none
     Source** sources                # by slot; NULL: free
     int source_slots
     int source_count
@@ -254,6 +258,7 @@ cdef inline int64_t put_source(Pump* pump, int id, int fd, int64_t full_ms, int 
         return -3
     pump.sources[slot] = source
     pump.source_count += 1
+    asset.sources += 1
     return source.handle
 
 

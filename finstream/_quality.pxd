@@ -29,17 +29,20 @@ cdef enum Choice:
     # What is done about what a check finds; beyond IGNORE it is counted.
     IGNORE, COUNT, FLAG, DROP
 
+cdef struct Known:
+    # The last identities: two tables that take turns, so that a window of ``window`` to twice as many is known.
+    uint64_t* recent                # 2 × window slots; 0: empty
+    uint64_t* older
+    int window                      # a power of two
+    int taken                       # of recent
+
 cdef struct Quality:
     # Of one asset.
     int[CHECKS] choices
     uint64_t[CHECKS] found
     double band                     # part of the reference, 0.05 for 5 %
     int confirmations               # prices in a row that make a move real
-    # The identities of the last ticks: two tables that take turns, so that a window of ``window`` to twice as many is known.
-    uint64_t* recent                # 2 × window slots; 0: empty
-    uint64_t* older
-    int window                      # a power of two
-    int taken                       # of recent
+    Known known                     # the identities of the last ticks
     uint64_t seed
 
 cdef struct Watch:
@@ -190,26 +193,39 @@ cdef inline bint holds(const uint64_t* table, int window, uint64_t identity, int
     return False
 
 
-cdef inline bint was_seen(Quality* quality, uint64_t identity) noexcept nogil:
+cdef inline bint was_seen(Known* known, uint64_t identity) noexcept nogil:
     """Whether the identity is known; from now on it is."""
     cdef uint64_t* swap
     cdef int slot = 0, other = 0
-    if unlikely(quality.recent == NULL):
-        quality.recent = <uint64_t*> calloc(4 * quality.window, sizeof(uint64_t))
-        if quality.recent == NULL:
+    if unlikely(known.recent == NULL):
+        known.recent = <uint64_t*> calloc(4 * known.window, sizeof(uint64_t))
+        if known.recent == NULL:
             return False  # without memory every tick is believed
-        quality.older = quality.recent + 2 * quality.window
-    if unlikely(quality.taken == quality.window):
-        swap = quality.older
-        quality.older = quality.recent
-        quality.recent = swap
-        memset(swap, 0, 2 * quality.window * sizeof(uint64_t))
-        quality.taken = 0
-    if holds(quality.recent, quality.window, identity, &slot):
+        known.older = known.recent + 2 * known.window
+    if unlikely(known.taken == known.window):
+        swap = known.older
+        known.older = known.recent
+        known.recent = swap
+        memset(swap, 0, 2 * known.window * sizeof(uint64_t))
+        known.taken = 0
+    if holds(known.recent, known.window, identity, &slot):
         return True
-    quality.recent[slot] = identity
-    quality.taken += 1
-    return holds(quality.older, quality.window, identity, &other)
+    known.recent[slot] = identity
+    known.taken += 1
+    return holds(known.older, known.window, identity, &other)
+
+
+cdef inline bint knows(const Known* known, uint64_t identity) noexcept nogil:
+    """Whether the identity is known, and no more than that."""
+    cdef int slot = 0
+    return known.recent != NULL and (
+        holds(known.recent, known.window, identity, &slot) or holds(known.older, known.window, identity, &slot))
+
+
+cdef inline void forget_known(Known* known) noexcept nogil:
+    free(known.recent if known.recent < known.older else known.older)
+    known.recent = known.older = NULL
+    known.taken = 0
 
 
 cdef inline double price_of(const Line* line) noexcept nogil:
@@ -264,7 +280,7 @@ cdef inline int examine(Quality* quality, Watch* watch, Line* line) noexcept nog
     cdef uint64_t identity
     if quality.choices[DUPLICATES] != IGNORE:
         identity = identity_of(quality, line)
-        if unlikely(identity != 0 and was_seen(quality, identity) and is_dropped(quality, line, DUPLICATES)):
+        if unlikely(identity != 0 and was_seen(&quality.known, identity) and is_dropped(quality, line, DUPLICATES)):
             return DUPLICATES
     if quality.choices[ORDER] != IGNORE and watch != NULL:
         if likely(line.time >= watch.newest or watch.late == LATE_IN_A_ROW):
@@ -285,5 +301,5 @@ cdef inline int examine(Quality* quality, Watch* watch, Line* line) noexcept nog
 
 cdef inline void free_quality(Quality* quality) noexcept nogil:
     if quality != NULL:
-        free(quality.recent if quality.recent < quality.older else quality.older)
+        forget_known(&quality.known)
         free(quality)

@@ -1,101 +1,20 @@
 # cython: language_level=3, cdivision=True, boundscheck=False, wraparound=False
 """From a readable pipe to messages in the outboxes: the way of a tick.
 
-    read_source → take_lines → take_line → read_line (_ticks) → observe (_arena) → publish → put_message (_frames) → finish_run → flush
+    read_source → take_lines → take_line → read_line (_ticks) → observe (_arena) → publish (_publishing) → put_message (_frames)
+        → finish_run → flush
 """
 
-from finstream._offering cimport *
+from finstream._best cimport *
 from finstream._ticks cimport read_line
 
 cdef enum:
     RESTS_KEPT = 16384              # bytes of memory for an unfinished line, kept for the next
     READ_BYTES = 1 << 17            # one read of a source
-    OUT_BYTES = 1 << 19             # of encoded messages, then the batch is sent early
     SAMPLE_BYTES = 1024             # kept of a line that is too long
     BLOCK = 4096                    # what stdio buffers are multiples of
     BLOCK_READS = 8                 # so many in a row, cut in mid-line, are no accident
     BLOCK_PERIOD = 100000000        # ns; faster than that, buffering costs no latency worth a word
-
-
-cdef inline void publish(Pump* pump, Asset* asset, Symbol* symbol, int64_t line_length, int64_t received) noexcept nogil:
-    """Encode the message once, and give it to who takes this symbol. Who takes the whole asset gets it with the run."""
-    cdef uint8_t* payload
-    cdef uint8_t* frame
-    cdef int64_t length, frame_length, at_lines = 0
-    cdef Outbox* outbox
-    cdef int i
-    if (asset.outbox_count + asset.tamed_count == 0 and (symbol == NULL or symbol.outbox_count + symbol.tamed_count == 0)
-            and not pump.encode_always):
-        asset.seq += 1
-        return
-    if unlikely(pump.out_length + line_length + MESSAGE_OVERHEAD > OUT_BYTES
-                or pump.out_lines_length + line_length + MESSAGE_OVERHEAD > OUT_BYTES):
-        finish_run(pump, asset)
-        flush(pump, False)
-        asset.run_start = asset.run_start_lines = 0
-    if unlikely(pump.receipt.time != received):
-        make_receipt(&pump.receipt, received, &asset.label)
-    asset.seq += 1  # not before the run up to here was given away
-    frame = pump.out + pump.out_length
-    payload = frame + 4  # the header of nearly every message
-    length = put_message(payload, &pump.line, pump.parser.members, &asset.label, asset.seq, &pump.receipt) - payload
-    if unlikely(length < 126 or length > 65535):
-        memmove(frame + (2 if length < 126 else 10), payload, length)
-        payload = frame + (2 if length < 126 else 10)
-    frame_length = put_header(payload, length, 1) + length
-    pump.out_length += frame_length
-    if unlikely(asset.line_outboxes):
-        at_lines = pump.out_lines_length
-        memcpy(pump.out_lines + at_lines, payload, length)
-        pump.out_lines[at_lines + length] = 0x0a
-        pump.out_lines_length += length + 1
-    asset.run_messages += 1
-    if symbol != NULL and symbol.outbox_count:
-        for i in range(symbol.outbox_count - 1, -1, -1):
-            outbox = symbol.outboxes[i]
-            if outbox.lines:
-                give(pump, outbox, pump.out_lines + at_lines, length + 1, 1, asset, False)
-            else:
-                give(pump, outbox, frame, frame_length, 1, asset, False)
-    if unlikely(asset.tamed_count):
-        for i in range(asset.tamed_count - 1, -1, -1):
-            offer(pump, <Rules*> asset.tamed[i], symbol, frame, frame_length, pump.out_lines + at_lines, length + 1)
-    if unlikely(symbol != NULL and symbol.tamed_count):
-        for i in range(symbol.tamed_count - 1, -1, -1):
-            offer(pump, <Rules*> symbol.tamed[i], symbol, frame, frame_length, pump.out_lines + at_lines, length + 1)
-
-
-cdef inline void finish_run(Pump* pump, Asset* asset) noexcept nogil:
-    """Give the messages since ``run_start`` to everybody who takes the whole asset."""
-    cdef int i
-    cdef Outbox* outbox
-    if asset.run_messages == 0:
-        return
-    for i in range(asset.outbox_count - 1, -1, -1):
-        outbox = asset.outboxes[i]
-        if outbox.lines:
-            give(pump, outbox, pump.out_lines + asset.run_start_lines, pump.out_lines_length - asset.run_start_lines,
-                 asset.run_messages, asset, False)
-        else:
-            give(pump, outbox, pump.out + asset.run_start, pump.out_length - asset.run_start, asset.run_messages, asset, False)
-    asset.run_messages = 0
-    asset.run_start = pump.out_length
-    asset.run_start_lines = pump.out_lines_length
-
-
-cdef inline void flush(Pump* pump, bint in_between) noexcept nogil:
-    """Send what the outboxes collected; afterwards ``out`` may be written anew. ``in_between``: whoever asks for the lock gets it
-    after the next send; a batch for thousands takes long, and the control plane must not wait for all of it."""
-    cdef int i
-    for i in range(pump.touched_count):
-        if likely(pump.touched[i] != NULL):
-            pump.touched[i].touched = 0
-            send_batch(pump, pump.touched[i])
-            guard_midway(pump)
-        if unlikely(in_between):
-            give_way(pump)
-    pump.touched_count = 0
-    pump.out_length = pump.out_lines_length = 0
 
 
 cdef inline void read_source(Pump* pump, int64_t handle, uint32_t events) noexcept nogil:
@@ -197,7 +116,9 @@ cdef inline void take_lines(Pump* pump, Source* source, uint8_t* end, int64_t re
 cdef inline uint8_t* take_next_line(Pump* pump, Asset* asset, uint8_t* p, uint8_t* end, int64_t received) noexcept nogil:
     """The line that begins at ``p``; returns its line feed. NULL, and nothing is done, if there is none before ``end``, where there is
     another one in any case."""
-    cdef uint8_t* line_feed = <uint8_t*> read_by_shape(
+    cdef uint8_t* line_feed
+    expect_tick(&asset.lags)
+    line_feed = <uint8_t*> read_by_shape(
         &pump.parser, &pump.shapes, &pump.line, p, end, received, asset.future, asset.max_age)
     if likely(line_feed != NULL and line_feed < end and line_feed - p <= pump.max_line):
         take_tick(pump, asset, p, line_feed - p, received)
@@ -226,13 +147,22 @@ cdef inline void take_tick(Pump* pump, Asset* asset, const uint8_t* p, int64_t l
             refuse(pump, asset, DUPLICATE + dropped, p, length, received)
             return
     asset.ticks += 1
-    observe(&asset.racer, lag, received)
-    if likely(symbol != NULL):
-        symbol.smoothed = symbol.smoothed + ((lag - symbol.smoothed) >> SMOOTHING) if symbol.ticks else lag
-        symbol.ticks += 1
-        symbol.lag = lag
-        symbol.last = received
-    publish(pump, asset, symbol, length, received)
+    observe(&asset.racer, &asset.lags, lag, received)
+    if unlikely(symbol == NULL):
+        publish(pump, asset, &asset.label, NULL, length, received)
+        return
+    symbol.smoothed = symbol.smoothed + ((lag - symbol.smoothed) >> SMOOTHING) if symbol.ticks else lag
+    symbol.ticks += 1
+    symbol.lag = lag
+    symbol.last = received
+    publish(pump, asset, &asset.label, symbol, length, received)
+    if asset.racer.races:
+        if unlikely(not symbol.entered):
+            enter(&pump.contests, asset, symbol)
+        if symbol.entrant != NULL:
+            compete(&pump.contests, <Entrant*> symbol.entrant, &pump.line, received)
+        if unlikely(pump.best != NULL and pump.best.subscribers):
+            publish_if_best(pump, asset, symbol, length, received)
 
 
 cdef inline void take_line(Pump* pump, Asset* asset, uint8_t* p, uint8_t* end, int64_t received) noexcept nogil:
@@ -258,7 +188,7 @@ cdef inline void take_line(Pump* pump, Asset* asset, uint8_t* p, uint8_t* end, i
             symbol = find_symbol(asset, pump.line.symbol.start, pump.line.symbol.length, 0)
         if symbol != NULL:
             symbol.subscriptions += 1  # not forgotten while we work on it, should its last subscriber be lost
-        publish(pump, asset, symbol, end - p, received)
+        publish(pump, asset, &asset.label, symbol, end - p, received)
         if symbol != NULL:
             symbol.subscriptions -= 1
     elif kind == STATUS:
@@ -273,6 +203,7 @@ cdef inline void take_line(Pump* pump, Asset* asset, uint8_t* p, uint8_t* end, i
 cdef inline void end_source(Pump* pump, Source* source, int error, int64_t received) noexcept nogil:
     cdef Event* event
     source.ended = True
+    source.asset.sources -= 1
     epoll_change(pump.epoll, EPOLL_CTL_DEL, source.fd, 0, 0)
     if source.rest_length:
         refuse(pump, source.asset, UNTERMINATED_LINE, source.rest, source.rest_length, received)

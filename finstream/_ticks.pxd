@@ -86,7 +86,7 @@ cdef inline bint is_ours(Parser* parser, Span s) noexcept nogil:
         spells(parser, s, b"welcome", 7) or spells(parser, s, b"subscribed", 10) or spells(parser, s, b"unsubscribed", 12)
         or spells(parser, s, b"pong", 4) or spells(parser, s, b"asset", 5) or spells(parser, s, b"health", 6)
         or spells(parser, s, b"gap", 3) or spells(parser, s, b"error", 5) or spells(parser, s, b"goodbye", 7)
-        or spells(parser, s, b"warning", 7)
+        or spells(parser, s, b"warning", 7) or spells(parser, s, b"switch", 6)
     )
 
 

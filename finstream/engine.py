@@ -5,7 +5,7 @@ The nursery tree, from the outside in. Whoever uses something lives inside it, s
     services      signals, store, dead letters, sessions,
                   metronome                                 end last, flush what waits
       pump        the data plane's thread                   ends once nothing reaches it any more
-        children  ingestors and sinks, memory guard         climb their stop ladders once nobody listens
+        children  ingestors, sinks, what guards them        climb their stop ladders once nobody listens
           front   public, admin, stream                     stops accepting, says goodbye, drains
             configuration watch, scheduled restarts
 
@@ -32,7 +32,7 @@ from finstream import endings
 from finstream.beginnings import check_start, open_standard_streams, raise_descriptor_limit
 from finstream.children.supervisor import Supervisor
 from finstream.endings import explain
-from finstream.pump import LineRejected, Pump, StatusLine
+from finstream.pump import LineRejected, Pump, StatusLine, Switched
 from finstream.servers.admin import admin_token
 from finstream.servers.front import Front, Listeners
 from finstream.servers.tls import Tls
@@ -42,6 +42,8 @@ from finstream.services.config import load
 from finstream.services.config_plan import Plan
 from finstream.services.config_watch import ConfigWatch
 from finstream.services.dead_letters import DeadLetters
+from finstream.services.feed_health import FeedHealth
+from finstream.services.feed_judgement import Hours, hours_of
 from finstream.services.logs import Logs, get_logger, start_logging
 from finstream.services.memory_guard import MemoryGuard
 from finstream.services.metronome import Metronome
@@ -51,8 +53,9 @@ from finstream.services.sessions import Sessions
 from finstream.services.store import Store
 from finstream.stopping import Stop
 from finstream.vocabulary.errors import ConfigError, RequestError
-from finstream.vocabulary.events import ConfigRejected, IngestorStatus, LogLevelChanged, MarketStatus
+from finstream.vocabulary.events import BestSwitched, ConfigRejected, IngestorStatus, LogLevelChanged, MarketStatus
 from finstream.vocabulary.settings import Settings
+from finstream.vocabulary.topics import BEST
 
 __all__ = ["main", "run_engine"]
 
@@ -115,12 +118,14 @@ class Engine:
         self._tls = tls
         self._logs = logs
         self._log = get_logger("engine")
-        self._assets = set(settings.assets)
+        self._assets = {*settings.assets, BEST}
         self._epoch = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"
         self.stop = Stop(self._log, self._leave_at_once)
         self._bus = Bus()
         self._pump = Pump(simulated=settings.mode == "simulation", line_bytes=settings.limits.line_bytes)
         self._pump.on_line(self._hear)
+        self._pump.on_switch(self._switched)
+        self._pump.add_best(BEST)
         self._supervisor = Supervisor(
             pump=self._pump,
             bus=self._bus,
@@ -135,6 +140,14 @@ class Engine:
         )
         self._dead_letters = DeadLetters(
             settings.dead_letters, pump=self._pump, bus=self._bus, logger=get_logger("deadletters")
+        )
+        self._health = FeedHealth(
+            pump=self._pump,
+            statuses=self._supervisor.statuses,
+            bus=self._bus,
+            logger=get_logger("primon"),
+            simulated=settings.mode == "simulation",
+            hours=self._hours,
         )
         limits = settings.limits
         self._memory = MemoryGuard(
@@ -165,6 +178,8 @@ class Engine:
             supervisor=self._supervisor,
             memory=self._memory,
             metronome=self._metronome,
+            health=self._health,
+            hours=self._hours,
             config=self._config,
             logs=logs,
             bus=self._bus,
@@ -189,6 +204,7 @@ class Engine:
                 async with trio.open_nursery() as children:
                     await children.start(self._supervisor.run, self._settings)
                     await children.start(self._memory.run)
+                    await children.start(self._health.run)
                     await self._serve(ready)
                     children.cancel_scope.cancel(reason="EngineStopping")
                 self._pump.stop()
@@ -220,7 +236,7 @@ class Engine:
 
     async def _apply(self, settings: Settings, plan: Plan) -> None:
         """A changed configuration takes effect."""
-        self._assets = set(settings.assets)
+        self._assets = {*settings.assets, BEST}
         if settings.logs.level != self._logs.level and "logs.level" in plan.hot:
             previous = self._logs.set_level(settings.logs.level)
             self._bus.publish(LogLevelChanged(level=settings.logs.level, previous=previous))
@@ -248,6 +264,19 @@ class Engine:
             until = "" if event.next_change_us is None else f" until {local(event.next_change_us).isoformat(timespec='minutes')}"
             because = f"{event.market} is closed{until}" + (", as simulated" if event.source == "simulation" else "")
         self._supervisor.markets.tell(event.market, because)
+
+    def _hours(self, asset: str) -> Hours:
+        """Of an asset's market, as of now."""
+        settings = self._config.running.assets.get(asset)
+        return "busy" if settings is None else hours_of(settings.market, self._metronome.phase)
+
+    def _switched(self, event: Switched) -> None:
+        asset = self._pump.asset_name(event.asset)
+        previous = None if event.previous < 0 else self._pump.asset_name(event.previous)
+        get_logger("primon").info(
+            "best source switched", symbol=event.symbol, asset=asset, previous=previous, reason=event.reason
+        )
+        self._bus.publish(BestSwitched(symbol=event.symbol, asset=asset, previous=previous, reason=event.reason))
 
     async def _reboot(self, origin: str) -> None:
         try:

@@ -35,25 +35,31 @@ from finstream.pump_events import (
     SourceEnded,
     SourceOverflowed,
     StatusLine,
+    Switched,
     read_event,
 )
 from finstream.pump_snapshots import (
     ArenaEntry,
     AssetStatistics,
     EncryptionStatistics,
+    Form,
+    Lags,
     OutboxStatistics,
     PumpStatistics,
+    SymbolForm,
     SymbolStatistics,
+    Tally,
 )
 from finstream.vocabulary.errors import PumpFailed
 from finstream.vocabulary.policies import PLAIN, Policy
 from finstream.vocabulary.settings import QualitySettings
 
 __all__ = [
-    "ArenaEntry", "AssetStatistics", "BlockBuffered", "EncryptionStatistics", "Framing", "HalfFull", "LineRejected",
-    "MemoryMark", "Message",
+    "ArenaEntry", "AssetStatistics", "BlockBuffered", "EncryptionStatistics", "Form", "Framing", "HalfFull", "Lags",
+    "LineRejected", "MemoryMark", "Message",
     "OutboxClosed", "OutboxStatistics", "PeerClosed", "PeerEvent", "PeerFault", "PeerSilent", "Pump", "PumpEvent",
-    "PumpStatistics", "Requested", "SourceEnded", "SourceOverflowed", "StatusLine", "SymbolStatistics", "Wanted",
+    "PumpStatistics", "Requested", "SourceEnded", "SourceOverflowed", "StatusLine", "Switched", "SymbolForm", "SymbolStatistics",
+    "Tally", "Wanted",
 ]  # fmt: skip
 
 Wanted = tuple[int, str | None, Policy]
@@ -87,6 +93,7 @@ class Pump:
         self._on_request: Callable[[Requested], None] = lambda _event: None
         self._on_line: Callable[[LineRejected | StatusLine], None] = lambda _event: None
         self._on_memory: Callable[[MemoryMark], None] = lambda _event: None
+        self._on_switch: Callable[[Switched], None] = lambda _event: None
         self._stopping = False
         self.running = False
         """Whether the pump's thread is at work."""
@@ -145,6 +152,8 @@ class Pump:
                 told(event)
         elif isinstance(event, MemoryMark):
             self._on_memory(event)
+        elif isinstance(event, Switched):
+            self._on_switch(event)
         elif callback := self._on_outbox.get(event.outbox):
             callback(event)
         elif isinstance(event, OutboxClosed):  # a stranger's, who was refused or left before being answered
@@ -169,6 +178,10 @@ class Pump:
         self._on_memory = crossed
         self._native.guard(soft_bytes, hard_bytes)
 
+    def on_switch(self, callback: Callable[[Switched], None]) -> None:
+        """Who is told when the best source of a symbol changes, for as long as that topic is subscribed."""
+        self._on_switch = callback
+
     # --- assets ---------------------------------------------------------------------------------------------------------
 
     def add_asset(
@@ -179,6 +192,14 @@ class Pump:
         handle = self._native.add_asset(
             name, in_arena, -1 if future_ms is None else future_ms, -1 if max_age_ms is None else max_age_ms
         )
+        self._assets[name] = handle
+        self._names[handle] = name
+        return handle
+
+    def add_best(self, name: str) -> int:
+        """Make the asset of the best sources known: subscribed like any other, it brings, for each of its symbols, the ticks of
+        whichever racing asset is the best at it."""
+        handle = self._native.add_best(name)
         self._assets[name] = handle
         self._names[handle] = name
         return handle
@@ -372,9 +393,28 @@ class Pump:
         values = self._native.one_symbol(asset, symbol.encode())
         return None if values is None else SymbolStatistics(*values)
 
-    def arena(self) -> list[ArenaEntry]:
-        """The pricing assets that are not retired, best first."""
-        return [ArenaEntry(*values) for values in self._native.arena()]
+    def arena(self, now_ns: int = 0) -> list[ArenaEntry]:
+        """The pricing assets that are not retired, best first, as of ``now_ns`` since the epoch (0: this moment)."""
+        return [ArenaEntry(*values) for values in self._native.arena_order(now_ns)]
+
+    def new_rankings(self, most: int = 256, now_ns: int = 0) -> dict[str, list[str]]:
+        """For each symbol that several racing assets tick, those assets, best first; only where the order is another than when it
+        was last asked for. At most so many symbols: the others come with the next calls."""
+        found = self._native.new_rankings(most, now_ns)
+        return {symbol.decode(): [self._names[asset] for asset in assets] for symbol, assets in found}
+
+    def form(self, asset: int) -> Form:
+        """What else is known of an asset's ticks; an asset that does not race has told nothing that could be matched."""
+        *tally, least_ns, buckets = self._native.form(asset)
+        return Form(Tally(*tally), Lags(least_ns, buckets))
+
+    def form_on_symbol(self, asset: int, symbol: str) -> SymbolForm | None:
+        """The same on one symbol; None where only one asset names it."""
+        values = self._native.form_on_symbol(asset, symbol.encode())
+        if values is None:
+            return None
+        matches, wins, lead_ns, smoothed_ns, least_ns, buckets, *pace = values
+        return SymbolForm(Tally(matches, wins, lead_ns, smoothed_ns), Lags(least_ns, buckets), *pace)
 
     def outbox_statistics(self, outbox: int) -> OutboxStatistics | None:
         values = self._native.outbox_statistics(outbox)

@@ -11,7 +11,7 @@ from finstream.pump_snapshots import OutboxStatistics
 
 __all__ = [
     "BlockBuffered", "HalfFull", "LineRejected", "MemoryMark", "Message", "OutboxClosed", "PeerClosed", "PeerEvent", "PeerFault",
-    "PeerSilent", "PumpEvent", "Requested", "SourceEnded", "SourceOverflowed", "StatusLine", "read_event",
+    "PeerSilent", "PumpEvent", "Requested", "SourceEnded", "SourceOverflowed", "StatusLine", "Switched", "read_event",
 ]  # fmt: skip
 
 
@@ -134,8 +134,21 @@ class MemoryMark(msgspec.Struct, frozen=True):
     held_bytes: int
 
 
+class Switched(msgspec.Struct, frozen=True):
+    """The topic ``best:SYMBOL`` brings the ticks of another asset from now on."""
+
+    symbol: str
+    previous: int
+    """-1: there was none."""
+    asset: int
+    reason: str
+    """``first``, ``mute``, ``lag`` or ``clock``: what was the matter with the former one."""
+
+
 PeerEvent = Message | PeerClosed | PeerFault | PeerSilent | HalfFull | OutboxClosed
-PumpEvent = SourceEnded | SourceOverflowed | BlockBuffered | LineRejected | StatusLine | Requested | MemoryMark | PeerEvent
+PumpEvent = (
+    SourceEnded | SourceOverflowed | BlockBuffered | LineRejected | StatusLine | Requested | MemoryMark | Switched | PeerEvent
+)  # fmt: skip
 
 
 def read_event(kind: str, *values: Any) -> PumpEvent:
@@ -156,6 +169,10 @@ def _peer_closed(outbox: int, code: int, reason: bytes) -> PeerClosed:
     return PeerClosed(outbox, code, reason.decode())
 
 
+def _switched(symbol: bytes, previous: int, asset: int, reason: str) -> Switched:
+    return Switched(symbol.decode(), previous, asset, reason)
+
+
 _READERS: dict[str, Callable[..., PumpEvent]] = {
     "source_ended": SourceEnded,
     "source_overflowed": SourceOverflowed,
@@ -170,4 +187,5 @@ _READERS: dict[str, Callable[..., PumpEvent]] = {
     "peer_silent": PeerSilent,
     "half_full": HalfFull,
     "memory_mark": MemoryMark,
+    "switched": _switched,
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 __all__ = [
-    "ArenaEntry", "AssetStatistics", "EncryptionStatistics", "OutboxStatistics", "PumpStatistics", "SymbolStatistics",
+    "ArenaEntry", "AssetStatistics", "EncryptionStatistics", "Form", "Lags", "OutboxStatistics", "PumpStatistics", "SymbolForm",
+    "SymbolStatistics", "Tally",
 ]  # fmt: skip
 
 
@@ -88,6 +89,53 @@ class ArenaEntry(msgspec.Struct, frozen=True):
     """The smoothed lag is negative."""
     severity: int
     """0 up to 1 s of score, 1 below 5 s, 2 below 15 s, 3 below 60 s, else 4; degraded means 1 or more."""
+    rate: float
+    """Ticks a second in the last 10 s."""
+    usual_rate: float
+    """The average of the last hour's ten-second windows, without long silences."""
+    usual_windows: int
+    """How many windows that is made of, at most 360; with few of them it means little."""
+    unheard_ns: int | None
+    """Since the last line of any kind, a heartbeat's too; None if there was none."""
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """Of trades that another source has told as well: the same exchange, symbol and trade id."""
+
+    matches: int
+    wins: int
+    """This one was the first to tell."""
+    lead_ns: int
+    """By which it came before the second one, all wins together."""
+    lead_smoothed_ns: int
+    """Exponentially smoothed, weight 1/16 for the newest win."""
+
+
+class Lags(msgspec.Struct, frozen=True):
+    """Of the ticks of the last one to two minutes that had any."""
+
+    least_ns: int
+    """0 before the first tick."""
+    buckets: list[tuple[int, int]]
+    """Upper bounds in ns, rising, and how many lags lie below them and not below the one before. The bound 0 has the negative ones;
+    -1 stands for none. Empty buckets are left out."""
+
+
+class Form(msgspec.Struct, frozen=True):
+    """How an asset has been doing in the arena."""
+
+    tally: Tally
+    lags: Lags
+
+
+class SymbolForm(Form, frozen=True):
+    """How an asset has been doing on a symbol that others name as well."""
+
+    rate: float
+    usual_rate: float
+    usual_windows: int
+    leads: bool
+    """The topic ``best:SYMBOL`` brings its ticks."""
 
 
 class PumpStatistics(msgspec.Struct, frozen=True):

@@ -22,6 +22,7 @@ from finstream.children.status import AssetStatus
 from finstream.pump import BlockBuffered, Pump, SourceEnded, SourceOverflowed
 from finstream.vocabulary.events import AssetStateChanged
 from finstream.vocabulary.settings import AssetSettings
+from finstream.vocabulary.topics import BEST
 
 __all__ = ["Asset"]
 
@@ -84,7 +85,7 @@ class Asset:
             origin=self._settings.origin,
             pid=runner.pid,
             restarts=runner.restarts,
-            wanted_by=self._demand.wanted_by(self.name),
+            wanted_by=self._wanted_by(),
             since_us=runner.life.since_us,
             next_attempt_us=runner.next_attempt_us,
             last_exit_code=runner.last_exit_code,
@@ -93,6 +94,11 @@ class Asset:
             restart_at=self._settings.restart_at,
             command=self._settings.command,
         )
+
+    @property
+    def races(self) -> bool:
+        """Whether it is in the arena."""
+        return self._settings.kind == "pricing"
 
     @property
     def priority(self) -> int:
@@ -112,6 +118,10 @@ class Asset:
         else:
             self.runner.restate("MarketClosed", closed_because)
 
+    def _wanted_by(self) -> int:
+        # The best source is known only to those who have heard all of them.
+        return self._demand.wanted_by(self.name) + (self._demand.wanted_by(BEST) if self.races else 0)
+
     def message(self) -> bytes:
         """Its present state, as subscribers are told."""
         life = self.runner.life
@@ -128,7 +138,7 @@ class Asset:
             quality = msgspec.structs.replace(quality, max_age_ms=None, duplicates="ignore")
         handle = self._pump.add_asset(
             self.name,
-            in_arena=self._settings.kind == "pricing",
+            in_arena=self.races,
             future_ms=quality.future_ms,
             max_age_ms=quality.max_age_ms,
         )
@@ -142,7 +152,7 @@ class Asset:
         return self._settings.linger_s
 
     def is_wanted(self) -> bool:
-        return self._settings.start == "always" or self._demand.wanted_by(self.name) > 0
+        return self._settings.start == "always" or self._wanted_by() > 0
 
     def open_wires(self, spec: ChildSpec) -> IngestorWires:
         return IngestorWires(self._pump, self._handle, spec, self._log, self._warn_of_buffering)

@@ -23,7 +23,7 @@ class AssetStatus(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int
     """How often it was started again after a failure, since it is configured."""
     wanted_by: int
-    """Subscribers that want it; sinks count."""
+    """Subscribers that want it, or the best source whichever that is; sinks count."""
     since_us: int
     """When it entered its state."""
     next_attempt_us: int | None

@@ -22,6 +22,7 @@ from finstream.pump import Pump
 from finstream.vocabulary.errors import RequestError
 from finstream.vocabulary.events import CommandReceived
 from finstream.vocabulary.settings import AssetSettings, Limits, Settings, SinkSettings
+from finstream.vocabulary.topics import BEST
 
 __all__ = ["Supervisor"]
 
@@ -252,5 +253,6 @@ class Supervisor:
             raise RequestError("unknown-asset", f"there is no asset {name!r}") from None
 
     def _demand_changed(self, name: str, newly_wanted: bool) -> None:
-        if asset := self._assets.get(name):
-            asset.runner.demand_changed(newly_wanted)
+        for asset in self._assets.values() if name == BEST else filter(None, [self._assets.get(name)]):
+            if name != BEST or asset.races:
+                asset.runner.demand_changed(newly_wanted)

@@ -42,6 +42,11 @@ class Message(msgspec.Struct, frozen=True):
     first_seq: int | None = None
     last_seq: int | None = None
     count: int | None = None
+    cause: str | None = None
+    via: str | None = None
+    """Of the topic best: whose tick it is."""
+    to: str | None = None
+    previous: str | None = msgspec.field(default=None, name="from")
     conflated: int | None = None
     """How many older messages this one took the place of."""
 
@@ -72,8 +77,13 @@ def message_line(message: Message, *, colour: bool = False) -> str:
         moment = datetime.datetime.fromtimestamp(message.ts_event // 1000 / 1000, datetime.UTC)
         when = f"{moment:%H:%M:%S}.{message.ts_event // 1000 % 1000:03d}"
     parts = [style(when, dim=True), style(f"{message.asset or '':<12}"), style(f"{message.symbol or '':<10}", bold=True)]
+    if message.via is not None:
+        parts.append(style(f"{message.via:<12}"))
     if message.type != "tick":
         parts.append(style(message.type))
+    if message.to is not None:
+        switched = message.to if message.previous is None else f"{message.previous} → {message.to}"
+        parts.append(style(f"{switched} ({message.reason})", fg="yellow"))
     if message.price is not None:
         shade = {"buy": "green", "sell": "red"}.get(message.side or "", "")
         trade = f"{message.price:>12} × {message.volume or '–':<12} {message.side or '':<4}"

@@ -72,10 +72,10 @@ def subscribe(
 ) -> int:
     """Print the ticks of TOPICs as they come, until Ctrl-C.
 
-    A topic is an asset (binance) or one symbol of it (binance:BTC/USDT). Lines show the time stamp (UTC), asset,
-    symbol, trade, best bid / best ask, and lag. With --json every message is printed as the engine sent it, control
-    messages included. A tick that stands for several, by --policy conflate or --max-rate, ends in how many were merged
-    into it.
+    A topic is an asset (binance), one symbol of it (binance:BTC/USDT), or a symbol from whichever source is best at it
+    (best:BTC/USDT). Lines show the time stamp (UTC), asset, symbol, trade, best bid / best ask, and lag. With --json
+    every message is printed as the engine sent it, control messages included. A tick that stands for several, by
+    --policy conflate or --max-rate, ends in how many were merged into it.
 
     When the connection breaks it is made again, after a pause that grows, as the same client: its subscriptions hold.
     """

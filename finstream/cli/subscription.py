@@ -179,7 +179,7 @@ class Subscription:
             case "warning":
                 self._note(f"warning: {message.detail or message.code}")
             case "health" | "error":
-                said = (message.asset, message.state, message.reason, message.detail)
+                said = (message.asset, message.state, message.cause, message.reason, message.detail)
                 self._note(f"{message.type}: {' '.join(filter(None, said))}")
 
     def _tell_gap(self, message: Message) -> None:

@@ -73,8 +73,8 @@ class Connection:
         )
 
     def _state_of(self, asset: str) -> bytes:
-        message = self._around.asset_message(asset)
-        return text_frame(message) if message else b""
+        messages = (self._around.asset_message(asset), self._around.health_message(asset))
+        return b"".join(text_frame(message) for message in messages if message)
 
     def _send(self, message: StreamMessage) -> None:
         self._around.pump.push(self._outbox, _framed(message))

@@ -22,6 +22,8 @@ from finstream.servers.surroundings import Surroundings
 from finstream.servers.tls import Tls
 from finstream.services.bus import Bus
 from finstream.services.config_watch import ConfigWatch
+from finstream.services.feed_health import FeedHealth
+from finstream.services.feed_judgement import Hours
 from finstream.services.logs import Logger, Logs
 from finstream.services.memory_guard import MemoryGuard
 from finstream.services.metronome import Metronome
@@ -82,6 +84,8 @@ class Front:
         supervisor: Supervisor,
         memory: MemoryGuard,
         metronome: Metronome,
+        health: FeedHealth,
+        hours: Callable[[str], Hours],
         config: ConfigWatch,
         logs: Logs,
         bus: Bus,
@@ -105,6 +109,7 @@ class Front:
                 supervisor=supervisor,
                 memory=memory,
                 metronome=metronome,
+                hours=hours,
                 is_ready=self.is_ready,
             ),
             origins=origins,
@@ -140,6 +145,7 @@ class Front:
                 simulated=settings.mode == "simulation",
                 wall_us=wall_clock_us,
                 asset_message=supervisor.asset_message,
+                health_message=health.message,
                 admit=memory.admit,
             ),
             tls=tls,

@@ -14,6 +14,7 @@ from finstream.servers.openapi import describe
 from finstream.servers.routes import Call, Route
 from finstream.services import arena_view
 from finstream.services.arena_view import ArenaPlace
+from finstream.services.feed_judgement import Hours
 from finstream.services.memory_guard import MemoryGuard
 from finstream.services.metronome import Metronome
 from finstream.services.session import ClientView
@@ -54,13 +55,14 @@ def public_routes(
     supervisor: Supervisor,
     memory: MemoryGuard,
     metronome: Metronome,
+    hours: Callable[[str], Hours],
     is_ready: Callable[[], bool],
 ) -> list[Route]:
     async def market(_call: Call) -> MarketView:
         return await metronome.view()
 
     clients = _Clients(sessions, memory)
-    assets = _Assets(pump, supervisor)
+    assets = _Assets(pump, supervisor, hours)
     client, subscriptions = "/v1/clients/{uuid}", "/v1/clients/{uuid}/subscriptions"
     routes = [
         Route(
@@ -193,9 +195,10 @@ class _Clients:
 
 
 class _Assets:
-    def __init__(self, pump: Pump, supervisor: Supervisor) -> None:
+    def __init__(self, pump: Pump, supervisor: Supervisor, hours: Callable[[str], Hours]) -> None:
         self._pump = pump
         self._supervisor = supervisor
+        self._hours = hours
 
     async def all(self, _call: Call) -> AssetList:
         return AssetList(self._supervisor.statuses())
@@ -210,5 +213,5 @@ class _Assets:
         symbol = call.query.get("symbol")
         assets = {status.name: status for status in self._supervisor.statuses()}
         if symbol is None:
-            return ArenaView(arena_view.overall(self._pump, assets))
-        return ArenaView(arena_view.per_symbol(self._pump, symbol, assets))
+            return ArenaView(arena_view.overall(self._pump, assets, hours=self._hours))
+        return ArenaView(arena_view.per_symbol(self._pump, symbol, assets, hours=self._hours))

@@ -26,6 +26,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     wall_us: Callable[[], int]
     asset_message: Callable[[str], bytes | None]
     """The ``asset`` message that tells the present state of an asset; None if there is no such asset."""
+    health_message: Callable[[str], bytes | None] = lambda _asset: None
+    """The ``health`` message of an asset that is not well; None of others."""
     admit: Callable[[], None] = lambda: None
     """Raises RequestError while nobody new is let in."""
     handshake_s: float = 10.0

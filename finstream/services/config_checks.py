@@ -13,13 +13,12 @@ from finstream.services.new_york import clock_time
 from finstream.vocabulary.addresses import Address, parse_address
 from finstream.vocabulary.errors import ConfigError, RequestError
 from finstream.vocabulary.settings import AssetSettings, ListenSettings, Settings, SinkSettings, TlsSettings
-from finstream.vocabulary.topics import ASSET_NAME, parse_topic
+from finstream.vocabulary.topics import ASSET_NAME, BEST, parse_topic
 
 __all__ = ["check"]
 
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OURS_IN_ENVIRONMENT = "FINSTREAM_"
-_RESERVED_NAME = "best"
 
 
 def check(settings: Settings) -> None:
@@ -122,7 +121,7 @@ def _check_spelling(where: str, name: str) -> None:
 
 def _check_name(where: str, name: str) -> None:
     _check_spelling(where, name)
-    if name == _RESERVED_NAME:
+    if name == BEST:
         problem = f"{name} is reserved: in topics it stands for the best source, whichever that is"
         raise ConfigError(where, problem, "choose another name")
 
@@ -160,7 +159,7 @@ def _check_topics(where: str, sink: SinkSettings, settings: Settings) -> None:
             topic = parse_topic(text)
         except RequestError as error:
             raise ConfigError(f"{where}[{index}]", error.detail, "write asset or asset:SYMBOL") from None
-        if topic.asset not in settings.assets:
+        if topic.asset != BEST and topic.asset not in settings.assets:
             problem = f"there is no asset {topic.asset!r}"
             raise ConfigError(f"{where}[{index}]", problem, suggestion(topic.asset, settings.assets))
         if text in seen:

@@ -60,6 +60,8 @@ class Metronome:
         self._logger = logger
         self._look_up = look_up or ask_library
         self._wall_us = wall_us
+        self.phase: Phase | None = None
+        """What the market is doing, as it was told last; None: nothing was told yet."""
         self._knows_days = trio.Event()
         self._changed = trio.Event()
 
@@ -126,6 +128,7 @@ class Metronome:
             "market status", market=event.market, status=event.status, previous=event.previous, source=event.source,
             simulated=event.simulated,
         )
+        self.phase = event.status
         self._told(event)
 
     async def _watch_the_clock(self) -> None:

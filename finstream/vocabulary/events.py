@@ -7,9 +7,9 @@ import msgspec
 from finstream.vocabulary.market import Phase, Source
 
 __all__ = [
-    "AssetStateChanged", "ClientConnected", "ClientDisconnected", "ClientRegistered", "ClientUnregistered", "CommandReceived",
-    "ConfigRejected", "ConfigReloaded", "Event", "IngestorStatus", "LinesRejected", "LogLevelChanged",
-    "MarketStatus", "MemoryPressure", "Receipt",
+    "ArenaRanked", "AssetStateChanged", "BestSwitched", "ClientConnected", "ClientDisconnected", "ClientRegistered",
+    "ClientUnregistered", "CommandReceived", "ConfigRejected", "ConfigReloaded", "Event", "FeedHealthChanged", "IngestorStatus",
+    "LinesRejected", "LogLevelChanged", "MarketStatus", "MemoryPressure", "Receipt",
 ]
 
 
@@ -67,6 +67,43 @@ class LinesRejected(_Event, frozen=True, kw_only=True, tag="LinesRejected"):
     """By reason: keys of :data:`finstream.vocabulary.reasons.REJECTIONS`."""
     sample_reason: str
     sample: str
+
+
+class FeedHealthChanged(_Event, frozen=True, kw_only=True, tag="FeedHealthChanged"):
+    """A pricing asset does better or worse than before."""
+
+    asset: str
+    state: str
+    """``live``, ``degraded``, ``stale`` or ``down``."""
+    previous: str
+    """The same as ``state`` if only the cause or the severity has changed."""
+    cause: str | None
+    """``lag``, ``mute``, ``rate_collapsed``, ``clock_error`` or ``not_running``; None if it is live."""
+    severity: int
+    """As the arena has it: 0 to 4."""
+    age_ms: int | None
+    """Since its last tick; None if there was none."""
+
+
+class ArenaRanked(_Event, frozen=True, kw_only=True, tag="ArenaRanked"):
+    """The sources rank otherwise than before, overall or on some symbol. At most one a second."""
+
+    ranking: list[str]
+    """All pricing assets by lag and silence, best first."""
+    symbols: dict[str, list[str]]
+    """The same of each symbol whose order has changed, of the assets that compete for it. Where very many have changed, some come a
+    second later."""
+
+
+class BestSwitched(_Event, frozen=True, kw_only=True, tag="BestSwitched"):
+    """The topic ``best:SYMBOL`` brings the ticks of another asset. Only symbols that somebody takes from there are decided on."""
+
+    symbol: str
+    asset: str
+    previous: str | None
+    """None: it is the first."""
+    reason: str
+    """What was the matter with the former one: ``mute``, ``lag`` or ``clock``; or ``first``."""
 
 
 class ClientRegistered(_Event, frozen=True, kw_only=True, tag="ClientRegistered"):
@@ -147,7 +184,7 @@ class MemoryPressure(_Event, frozen=True, kw_only=True, tag="MemoryPressure"):
 
 
 Event = (
-    AssetStateChanged | IngestorStatus | LinesRejected | ClientRegistered | ClientUnregistered | ClientConnected
-    | ClientDisconnected | CommandReceived | ConfigReloaded | ConfigRejected | LogLevelChanged | MarketStatus
-    | MemoryPressure
+    ArenaRanked | AssetStateChanged | BestSwitched | FeedHealthChanged | IngestorStatus | LinesRejected | ClientRegistered
+    | ClientUnregistered | ClientConnected | ClientDisconnected | CommandReceived | ConfigReloaded | ConfigRejected
+    | LogLevelChanged | MarketStatus | MemoryPressure
 )

@@ -1,6 +1,6 @@
 """Topics: what a subscriber can ask for.
 
-``binance`` is everything of an asset, ``binance:BTC/USDT`` one symbol of it.
+``binance`` is everything of an asset, ``binance:BTC/USDT`` one symbol of it, ``best:BTC/USDT`` that symbol from its best source.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 from finstream.vocabulary.errors import RequestError
 
-__all__ = ["ASSET_NAME", "MAX_SYMBOL_BYTES", "Topic", "parse_topic"]
+__all__ = ["ASSET_NAME", "BEST", "MAX_SYMBOL_BYTES", "Topic", "parse_topic"]
 
 ASSET_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+BEST = "best"
+"""Stands for an asset in topics: the best source of each symbol, whichever that is."""
 MAX_SYMBOL_BYTES = 64
 _FORBIDDEN_IN_SYMBOL = re.compile(r'[\x00-\x1f\x7f-\x9f"\\]')
 

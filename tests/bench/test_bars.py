@@ -42,7 +42,20 @@ def test_growth_is_judged_from_few_to_many() -> None:
     assert verdict(Results(measurements=rows), "cost of a delivery") == (1.4, False)
 
 
-SYSTEMS = ("finstream", "finstream-wss", "floor", "floor-wss", "rust", "msgspec-decimal")
+@pytest.mark.parametrize(("checked", "met"), [(160.0, True), (161.0, False)])
+def test_what_is_added_is_judged_by_the_difference_within_a_repeat(checked: float, met: bool) -> None:
+    rows = [row("quality-and-arena", "plain", "finstream", i, least_ns=100 + 10 * i) for i in range(3)]
+    rows += [row("quality-and-arena", "checks", "finstream", i, least_ns=checked + 10 * i) for i in range(4)]
+    assert verdict(Results(measurements=rows), "all checks") == (checked - 100, met)
+
+
+def test_every_connector_has_to_be_quick_enough() -> None:
+    rows = [row("connectors", "okx", "ingestors", messages_per_s=49_999.0)]
+    rows += [row("connectors", "okx", "json-decimal", messages_per_s=99_999.0)]
+    assert verdict(Results(measurements=rows), "trade messages/s of one connector on one core, Okx") == (49_999, False)
+
+
+SYSTEMS = ("finstream", "finstream-wss", "floor", "floor-wss", "rust", "msgspec-decimal", "ingestors")
 
 
 def test_every_bar_is_about_something_that_is_measured() -> None:

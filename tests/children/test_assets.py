@@ -237,3 +237,21 @@ async def test_the_status_can_be_told(
         "priority": 5, "market": "always", "restart_at": None, "command": command,
     }
     assert (await command_of(running.pid))[0] == sys.executable
+
+
+async def test_whoever_wants_the_best_source_wants_every_pricing_asset(
+    supervise: Any, settings: Any, program: Any, bus: Any
+) -> None:
+    kinds = {"one": "pricing", "two": "pricing", "news": "data"}
+    supervisor = await supervise(settings({name: {"command": program(TICKS), "kind": kind} for name, kind in kinds.items()}))
+    supervisor.demand.want("best")
+    for name in ("one", "two"):
+        await bus.state(name, "running")
+    assert [supervisor.status(name).wanted_by for name in kinds] == [1, 1, 0]
+    assert supervisor.status("news").state == "idle"
+    supervisor.demand.want("two")
+    supervisor.demand.unwant("best")
+    await bus.state("one", "idle")
+    assert [supervisor.status(name).state for name in kinds] == ["idle", "running", "idle"]
+    supervisor.demand.unwant("two")
+    await bus.state("two", "idle")

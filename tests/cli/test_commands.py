@@ -52,7 +52,7 @@ def test_the_arena(engine: Any, finstream: Run) -> None:
     told = finstream("arena")
     assert (told.returncode, told.stderr) == (0, "")
     title, first, *_ = [line.split() for line in told.stdout.splitlines()]
-    assert title == ["rank", "asset", "lag", "smoothed", "ticks", "silent", "health"]
+    assert title == ["rank", "asset", "lag", "smoothed", "p50", "p99", "ticks/s", "usually", "ticks", "silent", "health"]
     assert first[:2] == ["1", "quick"]
     places = json.loads(finstream("arena", "--json").stdout)["arena"]
     assert [place["asset"] for place in places] == ["quick", "spare"]

@@ -4,7 +4,7 @@ import pytest
 from rich.text import Text
 
 from finstream.cli.failures import Problem, Refused, report
-from finstream.cli.messages import Message, message_line
+from finstream.cli.messages import Message, message_line, read_message
 from finstream.cli.output import count, duration, microseconds, printable, say, table, terminal
 
 
@@ -62,3 +62,12 @@ def test_a_message_of_an_ingestor_is_one_line_that_steers_nothing(colour: bool) 
     assert f"S{SHOWN}" in message_line(tick, colour=colour)
     assert f"news{SHOWN}" in message_line(other, colour=colour)
     assert printable(message_line(tick)) == message_line(tick)
+
+
+def test_lines_of_the_best_source() -> None:
+    tick = read_message('{"type":"tick","asset":"best","seq":2,"symbol":"A","via":"kraken","price":"1","ts_event":0,"ts_recv":0}')
+    assert message_line(tick).split()[1:5] == ["best", "A", "kraken", "1"]
+    switch = '{"type":"switch","asset":"best","seq":3,"symbol":"A","from":"kraken","to":"okx","reason":"mute","ts_recv":0}'
+    assert message_line(read_message(switch)).split(maxsplit=3)[3] == "switch kraken → okx (mute)"
+    first = '{"type":"switch","asset":"best","seq":1,"symbol":"A","to":"kraken","reason":"first","ts_recv":0}'
+    assert message_line(read_message(first)).endswith("switch kraken (first)")

@@ -44,7 +44,7 @@ def lines(file: Path) -> list[dict[str, Any]]:
 
 
 def test_in_simulation_every_kind_of_message_says_so_whatever_its_source_claims(engine: Any, tools: Any) -> None:
-    file, writes = sink(engine, "liar")
+    file, writes = sink(engine, "liar", "best")
     engine.config["assets"] = {"liar": engine.asset("ticker", origin="live", command=[script(engine, "liar", LIAR)])}
     engine.config["sinks"] = {"file": writes}
     engine.start()
@@ -61,7 +61,7 @@ def test_in_simulation_every_kind_of_message_says_so_whatever_its_source_claims(
                     return message
 
         hear("welcome")
-        client.send('{"op":"subscribe","topics":["liar"],"id":1}')
+        client.send('{"op":"subscribe","topics":["liar","best"],"id":1}')
         hear("subscribed")
         hear("asset")
         for kind in ("tick", "news") * 10:
@@ -77,7 +77,8 @@ def test_in_simulation_every_kind_of_message_says_so_whatever_its_source_claims(
     assert kinds == {"welcome", "subscribed", "asset", "tick", "news", "pong", "error", "unsubscribed", "goodbye"}
     assert engine.process.wait(15) == 0
     got = lines(file)
-    assert {"tick", "news"} <= {message["type"] for message in got}
+    assert {"tick", "news", "switch"} <= {message["type"] for message in got}
+    assert {message["via"] for message in got if message["asset"] == "best" and message["type"] == "tick"} == {"liar"}
     assert all(message["simulated"] is True for message in got)
     assert all(message.get("symbol") != "CLAIM" for message in got)
     dead = [json.loads(line) for line in (engine.directory / "dead.jsonl").read_text().splitlines()]
@@ -100,14 +101,14 @@ def test_nothing_simulated_reaches_a_production_sink(engine: Any, tools: Any) ->
         "hidden": {"command": [hidden]},
         "replayed": {"command": [replay]},
     }
-    file, writes = sink(engine, *assets, production=True)
+    file, writes = sink(engine, *assets, "best", production=True)
     engine.config |= {"mode": "production", "assets": assets, "sinks": {"file": writes}}
     engine.start()
     for name in ("hidden", "replayed"):
         tools.until(lambda name=name: engine.asset_state(name)["state"] == "misconfigured")
         assert engine.asset_state(name)["last_exit_code"] == 78
         assert engine.asset_state(name)["statistics"]["ticks"] == 0
-    tools.until(lambda: sum(message["type"] == "tick" for message in lines(file)) >= 20)
+    tools.until(lambda: sum(message["type"] == "tick" and message["asset"] == "best" for message in lines(file)) >= 20)
     for changed in (
         {"assets": assets | {"real": assets["real"] | {"origin": "synthetic"}}},
         {"assets": assets | {"sim": {"command": ["python", "-m", "finstream_ingestors.sim"]}}},
@@ -129,7 +130,8 @@ def test_nothing_simulated_reaches_a_production_sink(engine: Any, tools: Any) ->
     assert engine.public("GET", "/v1/market").json()["simulated"] is False
     assert engine.stop() == 0
     got = lines(file)
-    assert {message["asset"] for message in got if message["type"] in {"tick", "news"}} == {"real"}
+    assert {message["asset"] for message in got if message["type"] in {"tick", "news"}} == {"real", "best"}
+    assert {message.get("via") or message["to"] for message in got if message["asset"] == "best"} == {"real"}
     assert not any("simulated" in message for message in got)
     assert all(message.get("symbol") != "CLAIM" for message in got)
 

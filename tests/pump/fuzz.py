@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import random
 import re
 import socket
@@ -37,6 +38,7 @@ import twin
 from rig import Feed, Subscriber, running, until
 
 from finstream.pump import Framing, Pump, Requested, SourceEnded
+from finstream.vocabulary.policies import Policy
 
 CORPUS = Path(__file__).parent / "corpus"
 LONGEST_LINE = 65536
@@ -110,7 +112,8 @@ def _without_receipt(message: bytes) -> bytes:
 
 
 async def compare_pump(choose: random.Random, stream: bytes) -> None:
-    """Through a real pipe in pieces of any size; one reader is quick, one slow, one leaves, one is killed."""
+    """Through a real pipe in pieces of any size; one reader is quick, one slow, one leaves, one is killed. A rival tells the
+    same, and the best of the two is published."""
     messages, reasons = expected_of(stream)
     async with running() as rig:
         feed = rig.feed("fuzz")
@@ -121,16 +124,31 @@ async def compare_pump(choose: random.Random, stream: bytes) -> None:
         ]
         rig.subscriber(everything, (feed.asset, "A"), max_bytes=10_000, buffer_bytes=4096)
         rig.subscriber(everything).socket.close()
+        best, rival = rig.pump.add_best("best"), rig.feed("rival")
+        judge = rig.subscriber((best, None), max_bytes=1 << 30, framing=Framing.LINES)
+        for policy in (Policy(policy="skip"), Policy(policy="conflate", max_rate=100)):
+            tamed = rig.subscriber(max_bytes=10_000, buffer_bytes=4096)
+            rig.pump.subscribe(tamed.handle, best, choose.choice([None, "A"]), policy)
         async with trio.open_nursery() as nursery:
             for reader in readers:
                 nursery.start_soon(_compare_messages, reader, messages)
+            nursery.start_soon(_write_in_pieces, random.Random(choose.random()), rival, stream)
             await _write_in_pieces(choose, feed, stream)
-            await feed.pipe.aclose()
-        await until(lambda: any(isinstance(event, SourceEnded) for event in feed.told))
+        for each in (feed, rival):
+            await each.pipe.aclose()
+            await until(lambda each=each: any(isinstance(event, SourceEnded) for event in each.told))  # type: ignore[misc]
+        published = await judge.messages(rig.pump.asset_statistics(best).seq)
+        numbers = [re.search(rb'"asset":"best","seq":([0-9]+)', message) for message in published]
+        if [number and int(number[1]) for number in numbers] != list(range(1, len(published) + 1)):
+            raise Difference(f"stream {stream!r}\nthe best source's: {published!r}")
+        for message in published:
+            json.loads(message)
         if rig.pump.asset_statistics(feed.asset).rejected != dict(reasons):
             raise Difference(f"stream {stream!r}\npump {rig.pump.asset_statistics(feed.asset)}\ntwin {reasons}")
         rig.pump.arena()
-        rig.pump.symbol_statistics(feed.asset)
+        rig.pump.new_rankings()
+        for symbol in rig.pump.symbol_statistics(feed.asset):
+            rig.pump.form_on_symbol(feed.asset, symbol.symbol)
 
 
 async def _write_in_pieces(choose: random.Random, feed: Feed, stream: bytes) -> None:

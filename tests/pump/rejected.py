@@ -83,7 +83,8 @@ REJECTED: dict[str, list[bytes]] = {
     "reserved_member": [
         with_members(b'"asset":"x"'), with_members(b'"seq":1'), with_members(b'"ts_recv":1'),
         with_members(b'"simulated":false'), with_members(b'"quality":null'), with_members(b'"\\u0061sset":1'),
-        b'{"type":"heartbeat","seq":1}', b'{"seq"', b'{"seq"\xff', b'{"seq":"\xff"}', b'{"type":"status","asset":"x"}',
+        with_members(b'"via":"x"'), b'{"type":"heartbeat","seq":1}', b'{"seq"', b'{"seq"\xff', b'{"seq":"\xff"}',
+        b'{"type":"status","asset":"x"}',
         b'{"type":"news","ts":1,"simulated":true}', b'{"seq":1,"seq":2}',
     ],
     "invalid_type": [
@@ -92,7 +93,7 @@ REJECTED: dict[str, list[bytes]] = {
         b'{"type":"%s"}' % (b"\\u0074" * 11), b'{"type":"goodbye","ts":1}', b'{"type":"\\u0067ap","ts":1}',
         b'{"type":"welcome","ts":1}', b'{"type":"subscribed","ts":1}', b'{"type":"unsubscribed","ts":1}',
         b'{"type":"pong","ts":1}', b'{"type":"asset","ts":1}', b'{"type":"health","ts":1}', b'{"type":"gap","ts":1}',
-        b'{"type":"error","ts":1}', b'{"type":"goodbye","symbol":"A","price":1,"ts":1}',
+        b'{"type":"switch","ts":1}', b'{"type":"error","ts":1}', b'{"type":"goodbye","symbol":"A","price":1,"ts":1}',
     ],
     "missing_symbol": [
         b"{}", b'{"price":1,"ts":1}', b'{"symbol":null,"price":1,"ts":1}', b'{"price":"x","side":1,"ts":"x"}',

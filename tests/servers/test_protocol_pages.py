@@ -36,7 +36,7 @@ def test_requests_and_control_messages() -> None:
     assert len(requests) == 4
     for text in requests:
         msgspec.json.decode(text, type=StreamRequest)
-    messages = [text for text in [*inline(STREAM), *blocks(STREAM)] if re.match(r'{"type":"(?!asset|tick|gap)', text)]
+    messages = [text for text in [*inline(STREAM), *blocks(STREAM)] if re.match(r'{"type":"(?!asset|tick|gap|switch|health)', text)]
     assert len(messages) == 4
     for text in messages:
         message = msgspec.json.decode(text, type=StreamMessage)

@@ -12,6 +12,7 @@ import pytest
 
 from finstream.pump import Pump
 from finstream.services import arena_view
+from finstream.services.feed_judgement import Hours
 
 
 class Status(NamedTuple):
@@ -69,6 +70,7 @@ async def test_the_overall_ranking_is_the_pumps(pump: Pump, feed: Callable[..., 
     }, "what it has not got is absent"  # fmt: skip
     assert list(fast) == [
         "rank", "asset", "state", "lag_us", "lag_smoothed_us", "ticks", "silent_ms", "clock_error", "severity", "degraded",
+        "lag_p50_us", "lag_p90_us", "lag_p99_us", "lag_least_us", "lags", "ticks_per_s",
     ]  # fmt: skip
 
 
@@ -106,6 +108,21 @@ async def test_a_source_that_rests_is_not_degraded_however_late_its_last_tick_wa
         (place,) = places
         assert (place.state, place.severity, place.degraded) == ("paused", None, False)
         assert (place.lag_us or 0) >= 7_000_000
+
+
+@pytest.mark.parametrize(("hours", "severity"), [("busy", 3), ("quiet", 1), ("closed", 1)])
+async def test_silence_is_held_against_a_source_only_while_its_market_is_in_session(
+    pump: Pump, feed: Callable[..., None], eventually: Any, hours: Hours, severity: int
+) -> None:
+    feed("late", "BTC/USDT", 2)
+    pump.add_asset("mute")
+    await eventually(lambda: ticked(pump) == 1)
+    later_ns = time.time_ns() + 30_000_000_000
+    assets = {name: Status("running", time.time_ns() // 1000) for name in ("late", "mute")}
+    (late, mute) = arena_view.overall(pump, assets, hours=lambda _asset: hours, now_ns=later_ns)
+    (place,) = arena_view.per_symbol(pump, "BTC/USDT", assets, hours=lambda _asset: hours, now_ns=later_ns)
+    assert (late.severity, place.severity, mute.severity) == (severity, severity, 3 if hours == "busy" else 0)
+    assert (late.degraded, mute.degraded) == (True, hours == "busy")
 
 
 async def test_an_asset_that_has_left_the_configuration_is_left_out(

@@ -172,3 +172,8 @@ def test_the_configurations_that_come_with_the_package_are_good(
     assert production.mode == "production"
     assert {asset.origin for asset in production.assets.values()} == {"live"}
     assert load(find_default().with_name("demo.yaml")).mode == "simulation"
+
+
+def test_a_sink_may_take_the_best_source() -> None:
+    settings = read("sinks: {file: {command: [x], topics: [best, 'best:BTC/USDT']}}", "test.yaml")
+    assert settings.sinks["file"].topics == ["best", "best:BTC/USDT"]

@@ -10,7 +10,7 @@ from .decimals import read_decimal
 from .json_text import WHITE_SPACE, Kind, LineError, Member, Value, read_members
 from .timestamps import read_timestamp
 
-RESERVED = frozenset({"asset", "seq", "ts_recv", "simulated", "quality"})
+RESERVED = frozenset({"asset", "seq", "ts_recv", "simulated", "quality", "via"})
 ALIASES = {
     "size": "volume",
     "bid": "bid_price",
@@ -124,7 +124,7 @@ def _first_name(name: str) -> str:
 
 
 OURS = frozenset(
-    ("welcome", "subscribed", "unsubscribed", "pong", "asset", "health", "gap", "error", "goodbye", "warning")
+    ("welcome", "subscribed", "unsubscribed", "pong", "asset", "health", "gap", "error", "goodbye", "warning", "switch")
 )
 """The types of the engine's own messages."""
 
