@@ -56,11 +56,11 @@ clean: ## Remove all that was made, the virtual environment included; var/ (the 
 	rm -f finstream/*.so finstream/_fastpath.c finstream/_fastpath.html finstream/_tls.c finstream/_tls.html
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(DEPENDENCIES): pyproject.toml
+$(DEPENDENCIES): pyproject.toml sdk/python/pyproject.toml
 	@$(MAKE) --no-print-directory check-tools
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
 	  || { echo 'venv failed: on Debian and Ubuntu, apt install python3-venv' >&2; exit 1; }
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --editable 'sdk/python[dev]'
 	@touch $@
 
 # Installing has compiled it once; this finds out what has changed since, and does nothing if nothing has.

@@ -44,13 +44,12 @@ class Addresses:
         if stream_url is None:
             if public.port is None:
                 raise ValueError(f"{url!r} names no port to tell the stream's from: give stream_url too")
-            stream = urlsplit(f"{_STREAM_SCHEMES[public.scheme]}://{public.netloc.rpartition(':')[0]}:{public.port +
-            1}")
+            host = public.netloc.rpartition(":")[0]
+            stream = urlsplit(f"{_STREAM_SCHEMES[public.scheme]}://{host}:{public.port + 1}")
         else:
             stream = urlsplit(stream_url)
             if stream.scheme not in _STREAM_SCHEMES.values() or not stream.hostname:
-                raise ValueError(f"stream_url is the address of the stream, like ws://127.0.0.1:8081, not
-                {stream_url!r}")
+                raise ValueError(f"stream_url is the stream's address, like ws://127.0.0.1:8081, not {stream_url!r}")
         encrypted = stream.scheme == "wss"
         return cls(
             public=url.rstrip("/"),

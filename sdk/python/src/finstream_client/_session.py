@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from finstream_client._endings import GOING_AWAY, ending_of, with_receipt
 from finstream_client._inbox import Inbox, Item
 from finstream_client._problems import UNKNOWN_CLIENT
 from finstream_client._steps import Call, Dial, Exchange, Pause, Step
@@ -29,7 +30,7 @@ from finstream_client._wire import Wire
 from finstream_client.backoff import STABLE_S, Backoff
 from finstream_client.errors import Ended, FinStreamError, ProtocolViolation, Refused, Unreachable
 from finstream_client.messages import Choices, Welcome
-from finstream_client.notices import Connected, Disconnected, Receipt, Registered, Retrying
+from finstream_client.notices import Connected, Disconnected, Registered, Retrying
 
 __all__ = ["Item", "Session"]
 
@@ -37,17 +38,7 @@ _HANDSHAKE_S: Final = 10.0
 _SILENT_S: Final = 50.0
 """The engine sends a ping at least every 20 s; what is silent for so long is not there any more."""
 
-_GOING_AWAY: Final = frozenset({"engine_stopping", "engine_restarting"})
-"""There is nobody to ask for a receipt."""
-
 _RECEIPT_S: Final = 2.0
-_FOR_GOOD: Final = frozenset({1002, 1009, 4001, 4002})
-"""Close codes of endings after which the engine does not want us back, should its goodbye not have come."""
-
-
-class _Kept(msgspec.Struct):
-    state: str = ""
-    last_receipt: Receipt | None = None
 
 
 class Session:
@@ -75,6 +66,9 @@ class Session:
         self.inbox = Inbox(self._topics, self._welcomed)
         self._epoch: str | None = None
         self._failures = 0
+        self._is_new = False
+        """Registered, and not welcomed yet."""
+        self._is_forgotten = False
         self._connected_at: float | None = None
         self._wire: Wire | None = None
         self._last_words = b""
@@ -89,7 +83,7 @@ class Session:
         self._request("subscribe", topics, choices)
 
     def unsubscribe(self, topics: Sequence[str]) -> None:
-        self._topics.unwant(topics, is_told=self._is_welcome)
+        self._topics.unwant(topics, is_told=self._can_ask)
         self._request("unsubscribe", topics, Choices())
 
     def leave(self) -> None:
@@ -119,12 +113,13 @@ class Session:
     def answered(self, status: int, body: bytes, refused: Callable[[], Refused]) -> None:
         """A call was answered; ``refused`` reads the problem in it."""
         if self._ending is not None:
-            self._receipt_came(body if status == 200 else b"{}")
+            self._receipt_came(body if status == 200 else b"")
         elif status == 201:
             forgotten = self.uuid is not None
-            self.uuid = msgspec.json.decode(body)["uuid"]
-            self.is_ours = True
-            self.inbox.items.append(Registered(uuid=self.uuid or "", why="unknown_client" if forgotten else "new"))
+            self.uuid = _uuid_in(body)
+            self.is_ours = self._is_new = True
+            self._is_forgotten = False
+            self.inbox.items.append(Registered(uuid=self.uuid, why="unknown_client" if forgotten else "new"))
             self.step = Dial()
         else:
             self._try_again(refused())
@@ -160,14 +155,14 @@ class Session:
     def failed(self, error: Unreachable) -> None:
         """The step could not be done."""
         if self._ending is not None:
-            self._receipt_came(b"{}")
+            self._receipt_came(b"")
         elif self._is_welcome:
             self._disconnected(error.why)
         else:
             self._try_again(error)
 
     def waited(self) -> None:
-        self.step = Dial()
+        self.step = Dial() if self.uuid is not None and not self._is_forgotten else self._registration()
 
     # --- connections ---
 
@@ -176,6 +171,7 @@ class Session:
         if new_epoch:
             self.inbox.check.forget()
         self._epoch = welcome.epoch
+        self._is_new = False
         self._connected_at = self._clock()
         self.step = Exchange(_SILENT_S)
         self.inbox.items += [Connected(uuid=welcome.client, epoch=welcome.epoch, new_epoch=new_epoch), welcome]
@@ -189,8 +185,12 @@ class Session:
     def _is_welcome(self) -> bool:
         return self._connected_at is not None
 
+    @property
+    def _can_ask(self) -> bool:
+        return self._is_welcome and self._wire is not None and self._wire.is_open
+
     def _request(self, op: str, topics: Sequence[str], choices: Choices) -> None:
-        if self._is_welcome and self._wire is not None and self._wire.is_open:
+        if self._can_ask:
             for request in self._topics.requests("subscribe" if op == "subscribe" else "unsubscribe", topics, choices):
                 self._send(request)
 
@@ -206,29 +206,17 @@ class Session:
         if self._connected_at is not None and self._clock() - self._connected_at >= STABLE_S:
             self._failures = 0
         self._connected_at = None
-        if goodbye is not None:
-            code, detail, reconnect = goodbye.code, goodbye.detail, goodbye.reconnect
-        else:
-            code, detail, reconnect = "connection_lost", why, wire is None or wire.close_code not in _FOR_GOOD
-            if wire is not None and wire.close_code in _FOR_GOOD:
-                code = wire.close_reason or code
-        self._ending = Disconnected(code=code, detail=detail, reconnect=reconnect)
-        if code in _GOING_AWAY:
-            self._receipt_came(b"{}")
+        self._ending = ending_of(goodbye, wire, why)
+        if self._ending.code in GOING_AWAY:
+            self._receipt_came(b"")
         else:
             self.step = Call("GET", f"/v1/clients/{quote(self.uuid or '', safe='')}", timeout_s=_RECEIPT_S)
 
     def _receipt_came(self, body: bytes) -> None:
         ending, self._ending = self._ending, None
         assert ending is not None, "there was no ending to ask about"
-        try:
-            kept = msgspec.json.decode(body, type=_Kept)
-        except msgspec.DecodeError:
-            kept = _Kept()
-        receipt = kept.last_receipt if kept.state == "waiting" else None  # else it is of a connection before this one
-        if receipt is not None and ending.code == "connection_lost":
-            ending = msgspec.structs.replace(ending, code=receipt.reason, detail=receipt.detail or ending.detail)
-        self.inbox.items.append(msgspec.structs.replace(ending, receipt=receipt))
+        ending = with_receipt(ending, body)
+        self.inbox.items.append(ending)
         if not ending.reconnect:
             self._fail(Ended(ending.code, ending.detail))
             return
@@ -239,10 +227,11 @@ class Session:
         """An attempt failed: come back, if that makes sense."""
         self._drop()
         if isinstance(error, Refused):
-            if error.problem == UNKNOWN_CLIENT:
+            if error.problem == UNKNOWN_CLIENT and not self._is_new:
                 self.step = self._registration()
                 return
-            passes = error.status >= 500
+            self._is_forgotten = error.problem == UNKNOWN_CLIENT  # at once: something between us mixes engines up
+            passes = error.status >= 500 or self._is_forgotten
             asked_ms = None if error.retry_after_s is None else round(error.retry_after_s * 1000)
         else:
             passes, asked_ms = self._epoch is not None, None
@@ -270,3 +259,10 @@ class Session:
     def _fail(self, error: FinStreamError) -> None:
         self._drop()
         self._end = error
+
+
+def _uuid_in(body: bytes) -> str:
+    try:
+        return msgspec.json.decode(body, type=dict[str, str])["uuid"]
+    except (msgspec.DecodeError, KeyError):
+        raise ProtocolViolation("what answered the registration is no FinStream engine") from None

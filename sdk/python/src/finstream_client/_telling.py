@@ -25,9 +25,9 @@ def log_event(item: Item) -> None:
     """Warn of what is missing or wrong, and mention the rest, to the logger ``finstream_client``."""
     level = logging.WARNING if isinstance(item, _LOUD) else logging.DEBUG
     if _log.isEnabledFor(level):
-        told = {name: value for name, value in msgspec.structs.asdict(item).items() if name != "raw" and value not in
-        (None, "")} _log.log(level, "%s: %s", type(item).__name__.lower(), ", ".join(f"{name}={value}" for name, value
-        in told.items()))
+        members = msgspec.structs.asdict(item).items()
+        told = [f"{name}={value}" for name, value in members if name != "raw" and value not in (None, "")]
+        _log.log(level, "%s: %s", type(item).__name__.lower(), ", ".join(told))
 
 
 def ticks_of(items: Iterable[Item | bytes], tell: OnEvent) -> Iterator[Tick]:

@@ -66,8 +66,8 @@ class Topics:
             yield msgspec.json.encode(request)
 
     def answered(self, answer: Subscribed | Unsubscribed | Error) -> None:
-        op, topics, choices = self._asked.pop(answer.id, ("unsubscribe", (), Choices())) if isinstance(answer.id, int)
-        else _NOTHING if isinstance(answer, Error) and op == "subscribe":
+        op, topics, choices = self._asked.pop(answer.id, _NOTHING) if isinstance(answer.id, int) else _NOTHING
+        if isinstance(answer, Error) and op == "subscribe":
             for topic in topics:
                 if self.wanted.get(topic) == choices:
                     del self.wanted[topic]

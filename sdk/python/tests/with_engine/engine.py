@@ -54,6 +54,14 @@ class Engine:
         self._config.write_text(json.dumps(filled(config, names)))
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def public_url(self) -> str:
+        return f"http://127.0.0.1:{self.public_port}"
+
+    @property
+    def stream_url(self) -> str:
+        return f"ws://127.0.0.1:{self.stream_port}"
+
     def start(self) -> None:
         with (self._directory / "engine.log").open("ab") as log:
             self._process = subprocess.Popen(

@@ -20,14 +20,9 @@ from .trace import Trace
 
 
 def recorded(item: Any) -> dict[str, Any]:
-    if isinstance(item, bytes):
-        message: dict[str, Any] = json.loads(item)
-        return message
-    if hasattr(item, "raw"):
-        message = json.loads(item.raw)
-        return message
-    notice: dict[str, Any] = msgspec.to_builtins(item)
-    return notice
+    raw = item if isinstance(item, bytes) else getattr(item, "raw", None)
+    told: dict[str, Any] = msgspec.to_builtins(item) if raw is None else json.loads(raw)
+    return told
 
 
 def ended(error: FinStreamError) -> dict[str, Any]:
