@@ -61,7 +61,7 @@ def _measure(bench: Workbench, system: System, point: Point) -> Outcome:
         },
     )
     if received != trial.production.sent or after.lost or after.endings:
-        told = f"the SDK received {received} of {trial.production.sent}, told {after.lost} as lost, was let go {after.endings} times"
+        told = f"the SDK received {received} of {trial.production.sent}, {after.lost} lost, was let go {after.endings} times"
         return msgspec.structs.replace(outcome, complete=False, problem=told)
     return outcome
 

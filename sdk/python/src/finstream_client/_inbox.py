@@ -96,7 +96,6 @@ class Inbox:
                 self._topics.answered(message)
                 self.check.add(message.topics, Choices(message.policy, message.trades, message.max_rate))
             case Unsubscribed():
-                self._topics.answered(message)
                 self.check.drop(message.topics)
             case Error():
                 self._topics.answered(message)

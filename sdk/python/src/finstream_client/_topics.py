@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from finstream_client.messages import Choices, Error, Subscribed, Unsubscribed, Welcome
+from finstream_client.messages import Choices, Error, Subscribed, Welcome
 
 __all__ = ["Topics"]
 
@@ -24,10 +24,14 @@ class Topics:
         self.wanted: dict[str, Choices] = {}
         self._unwanted: set[str] = set()
         """Unsubscribed while nobody could be told."""
-        self._asked: dict[int, tuple[_Op, Sequence[str], Choices]] = {}
+        self._unproved: set[str] = set()
+        """Wanted, and never taken by the engine."""
+        self._asked: dict[int, Sequence[str]] = {}
+        """By the id of a request: what it is to subscribe to."""
         self._last_id = 0
 
     def want(self, topics: Sequence[str], choices: Choices) -> None:
+        self._unproved.update(topic for topic in topics if topic not in self.wanted)
         self.wanted.update(dict.fromkeys(topics, choices))
         self._unwanted.difference_update(topics)
 
@@ -41,6 +45,7 @@ class Topics:
         """The requests that make what the engine has what is wanted. Topics that it has by other ways (REST) are taken
         over."""
         self._asked.clear()
+        self._unproved.difference_update(welcome.topics)
         has = dict.fromkeys(welcome.topics, Choices()) | welcome.policies
         drop = [topic for topic in has if topic in self._unwanted]
         self._unwanted.clear()
@@ -59,21 +64,18 @@ class Topics:
         """As many requests as the topics need, each of which the engine takes or refuses as a whole."""
         for some in _portions(list(topics)):
             self._last_id += 1
-            self._asked[self._last_id] = (op, some, choices)
             request: dict[str, Any] = {"op": op, "topics": some, "id": self._last_id}
             if op == "subscribe":
+                self._asked[self._last_id] = some
                 request |= msgspec.to_builtins(choices)
             yield msgspec.json.encode(request)
 
-    def answered(self, answer: Subscribed | Unsubscribed | Error) -> None:
-        op, topics, choices = self._asked.pop(answer.id, _NOTHING) if isinstance(answer.id, int) else _NOTHING
-        if isinstance(answer, Error) and op == "subscribe":
-            for topic in topics:
-                if self.wanted.get(topic) == choices:
-                    del self.wanted[topic]
-
-
-_NOTHING: Final[tuple[_Op, Sequence[str], Choices]] = ("unsubscribe", (), Choices())
+    def answered(self, answer: Subscribed | Error) -> None:
+        topics = self._asked.pop(answer.id, ()) if isinstance(answer.id, int) else ()
+        if isinstance(answer, Error):
+            for topic in self._unproved.intersection(topics):
+                self.wanted.pop(topic, None)
+        self._unproved.difference_update(topics)
 
 
 def _portions(topics: list[str]) -> Iterator[list[str]]:

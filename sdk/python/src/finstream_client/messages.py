@@ -248,12 +248,14 @@ def decode(raw: bytes) -> Message:
     return message
 
 
-def _decode_unknown(raw: bytes) -> Message:
-    for decoder in (_data, _other):
-        try:
-            message: Message = decoder.decode(raw)
-        except msgspec.ValidationError as error:
-            why = error
-        else:
-            return message
-    raise ProtocolViolation(f"not a message of the stream protocol: {why}")
+def _decode_unknown(raw: bytes) -> Data | Other:
+    try:
+        header = decode_header(raw)
+        if header.seq is None:
+            return _other.decode(raw)
+    except msgspec.ValidationError as error:
+        raise ProtocolViolation(f"not a message of the stream protocol: {error}") from None
+    try:
+        return _data.decode(raw)
+    except msgspec.ValidationError:
+        return Data(type=header.type, asset=header.asset, seq=header.seq)

@@ -173,12 +173,13 @@ def test_an_event_loop(engine: Engine, face: str) -> None:
 
 def test_cancelled_by_trio(engine: Engine) -> None:
     async def main() -> None:
-        async with finstream_client.trio.connect(engine.public_url, stream_url=engine.stream_url) as client:
-            async with trio.open_nursery() as nursery:
-                async with aclosing(client.messages("tick")) as messages:
-                    async for item in messages:
-                        if isinstance(item, Tick):
-                            nursery.cancel_scope.cancel()
+        client = finstream_client.trio.connect(engine.public_url, stream_url=engine.stream_url)
+        with trio.CancelScope() as scope:
+            async with client, aclosing(client.messages("tick")) as messages:
+                async for item in messages:
+                    if isinstance(item, Tick):
+                        scope.cancel()
+        assert scope.cancelled_caught
 
     trio.run(main)
 
