@@ -151,9 +151,14 @@ export class Client extends Face {
       this.#interrupt = finish;
       socket.onmessage = ({ data }) => {
         heard = performance.now();
-        const message = this.#receive(data);
-        if (message.type === "welcome") welcomed = heard;
-        if (message.type === "goodbye") goodbye = message;
+        try {
+          const message = this.#receive(data);
+          if (message.type === "welcome") welcomed = heard;
+          if (message.type === "goodbye") goodbye = message;
+        } catch (error) { // no JSON, or the caller's decimals do not take it
+          this.#end(error);
+          finish();
+        }
       };
       socket.onclose = finish;
       // Some implementations tell of no close where there was no connection.

@@ -41,7 +41,10 @@ export class Face {
         if (last.length) this.unsubscribe(last);
       },
     });
-    this.#request("subscribe", [...mine], (holders) => holders + 1, choices).catch((error) => queue.end(error));
+    this.#request("subscribe", [...mine], (holders) => holders + 1, choices).catch((error) => {
+      queue.end(error);
+      if (this.#queues.delete(queue)) this.#hold(mine, (holders) => holders - 1);
+    });
     return queue;
   }
 
@@ -87,7 +90,7 @@ export class Face {
   _end(error) {
     this.ended = { error };
     this._failed(error ?? closed());
-    this._tell({ notice: "ended", code: error ? (error.code ?? error.type) : "closed", detail: error?.message });
+    this._tell({ notice: "ended", code: error ? (error.code ?? error.type ?? error.name) : "closed", detail: error?.message });
     for (const queue of this.#queues) queue.end(error);
   }
 

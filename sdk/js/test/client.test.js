@@ -164,6 +164,12 @@ test("REST: the engine's own answers", async () => {
   }
 });
 
+test("decimals that the caller's function refuses end the client with its error, not the program", async () => {
+  const client = connect(engine.public, options({ decimal: () => { throw new RangeError("no decimal"); } }));
+  await assert.rejects(client.stream("sim").next(), { name: "RangeError", message: "no decimal" });
+  assert.equal(client.state, "closed");
+});
+
 test("where nothing answers, the first attempt says so, everywhere", async () => {
   const client = connect("http://127.0.0.1:1");
   const said = { name: "FinStreamError", code: "unreachable", message: /is the engine running/ };

@@ -20,6 +20,12 @@ test("what a page loads is at most 6 kB, gzipped, though no minifier has seen it
   await assert.rejects(client.ready, (error) => error instanceof FinStreamError && error.code === "unreachable");
 });
 
+test("what a page loads of the worker's client is less", (t) => {
+  const bytes = gzipSync(bundle(new URL("../src/worker.js", import.meta.url)), { level: 9 }).length;
+  t.diagnostic(`${bytes} bytes`);
+  assert.ok(bytes <= 4000, `${bytes} bytes`);
+});
+
 test("it depends on nothing", () => {
   const { dependencies, peerDependencies, engines } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url)));
   assert.deepEqual([dependencies, peerDependencies], [undefined, undefined]);

@@ -52,13 +52,15 @@ test("while the page is busy the worker asks for less; afterwards nothing is mis
   while (performance.now() < busyUntil); // a page that computes
   await until(() => behind.length >= 1);
   assert.equal(behind[0], true);
-  assert.ok(lost > 500, `${lost} were dropped by the worker, and told`);
   await until(() => ticks.some(({ conflated }) => conflated));
   await until(() => behind.at(-1) === false);
   const from = ticks.length;
   await until(() => ticks.length > from + 300);
   const tail = ticks.slice(-100);
   assert.ok(tail.every(({ seq }, i) => i === 0 || seq === tail[i - 1].seq + 1), "everything again");
+  // With a max_rate a symbol's newest can overtake another symbol's: compare the numbers, not their order.
+  const published = Math.max(...ticks.map(({ seq }) => seq)) - ticks[0].seq + 1;
+  assert.equal(ticks.length + ticks.reduce((sum, { conflated = 0 }) => sum + conflated, 0) + lost, published);
   await client.close();
 });
 
