@@ -46,10 +46,11 @@ class Engine:
     def __init__(self, directory: Path, origin: str) -> None:
         self._path = directory / "config.yaml"
         self._directory = directory
-        command = ["python", "-m", "finstream_ingestors.sim", "--symbols", "BTC/USDT,ETH/USDT", "--rate", "400", "--trade-share", "1"]
+        simulator = ["python", "-m", "finstream_ingestors.sim"]
+        command = [*simulator, "--symbols", "BTC/USDT,ETH/USDT", "--rate", "400", "--trade-share", "1"]
         self._config: dict[str, Any] = {
             "mode": "simulation",
-            "listen": {side: "127.0.0.1:0" for side in ("public", "stream", "admin")} | {"origins": [origin]},
+            "listen": dict.fromkeys(("public", "stream", "admin"), "127.0.0.1:0") | {"origins": [origin]},
             "state": {"path": str(directory / "state.db")},
             "dead_letters": {"path": str(directory / "dead.jsonl")},
             "assets": {"sim": {"command": command, "origin": "synthetic"}},

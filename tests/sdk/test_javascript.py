@@ -33,9 +33,8 @@ def test_in_node(file: Path) -> None:
     options = "" if major >= 22 else "--experimental-websocket --disable-warning=ExperimentalWarning"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FINSTREAM_")}
     environment |= {"FINSTREAM_PYTHON": sys.executable, "NODE_OPTIONS": options}
-    done = subprocess.run(
-        [node, "--test", "--test-reporter=spec", str(file)], check=False, capture_output=True, text=True, env=environment, timeout=280
-    )
+    command = [node, "--test", "--test-reporter=spec", str(file)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=280)
     sys.stdout.write(done.stdout)
     assert done.returncode == 0, f"{done.stdout[-20_000:]}\n{done.stderr[-5_000:]}"
     assert "tests 0" not in done.stdout, "it tests something"

@@ -25,7 +25,8 @@ test("a loop gets exact ticks of its topic, and leaving it ends the subscription
   for await (const tick of client.stream(["sim:BTC/USDT", "other:ETH/USDT"])) {
     if (tick.asset === "other") assert.equal(tick.symbol, "ETH/USDT");
     else assert.equal(tick.symbol, "BTC/USDT");
-    assert.deepEqual(JSON.parse(tick[RAW]), { ...tick });
+    const { [RAW]: text, ...members } = tick;
+    assert.deepEqual(JSON.parse(text), members);
     for (const price of [tick.price, tick.bid_price]) assert.match(price ?? "1", /^\d+(\.\d+)?$/);
     assert.equal(tick.simulated, true);
     if (++count === 20) break;
@@ -110,9 +111,10 @@ test("an iterator that is not read from loses, counted, and goes on with now", a
     first ??= value.seq;
     last = value.seq;
   }
-  assert.equal(missing, lost[0].count + lost[1].count);
+  const told = lost.filter(({ last_seq }) => last_seq < last);
+  assert.equal(missing, told.reduce((sum, { count }) => sum + count, 0));
   assert.equal(lost[0].why, "slow_reader");
-  assert.equal(lost[0].last_seq + 20, lost[1].last_seq, "the buffer, whole, each time");
+  assert.equal(lost[1].first_seq, lost[0].last_seq + 1, "the buffer, whole, each time");
   await client.close();
 });
 
