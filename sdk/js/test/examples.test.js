@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { Candles } from "../examples/candles.js";
+import { Engine } from "./engine.js";
+
+let engine;
+before(async () => {
+  const simulator = (...more) => ({ command: ["python", "-m", "finstream_ingestors.sim", "--rate", "50", ...more], origin: "synthetic" });
+  engine = await Engine.start({ assets: { quick: simulator(), late: simulator("--lag-ms", "800") } });
+});
+after(() => engine.clean());
+
+/** Runs an example until it has said so many lines, then ends it as Ctrl-C does. */
+async function run(name, topics, count, addresses = engine) {
+  const path = fileURLToPath(new URL(`../examples/${name}`, import.meta.url));
+  const environment = { ...process.env, FINSTREAM_PUBLIC: addresses.public, FINSTREAM_STREAM: addresses.stream };
+  const child = spawn(process.execPath, [path, ...topics], { env: environment, stdio: ["ignore", "pipe", "pipe"] });
+  let errors = "";
+  child.stderr.on("data", (data) => (errors += data));
+  const exited = once(child, "exit");
+  const lines = [];
+  for await (const line of createInterface({ input: child.stdout })) {
+    if (lines.push(line) === count) child.kill("SIGINT");
+  }
+  const [code] = await exited;
+  return { code, lines, errors };
+}
+
+test("print-ticks prints ticks until Ctrl-C", async () => {
+  const { code, lines, errors } = await run("print-ticks.mjs", ["quick:BTC/USDT"], 5);
+  assert.equal(code, 0, errors);
+  for (const line of lines) assert.match(line, /^quick BTC\/USDT \d+ [\d.]+( \/ [\d.]+)? [\d.]+ ms$/);
+});
+
+test("print-ticks says why it cannot", async () => {
+  const refused = await run("print-ticks.mjs", ["nothing"], 1);
+  assert.deepEqual([refused.code, refused.lines], [1, []]);
+  assert.match(refused.errors, /there is no asset 'nothing'/);
+  const nobody = await run("print-ticks.mjs", ["quick"], 1, { public: "http://127.0.0.1:1", stream: "ws://127.0.0.1:1" });
+  assert.equal(nobody.code, 1);
+  assert.match(nobody.errors, /^no answer from http:\/\/127.0.0.1:1: is the engine running\?/);
+});
+
+test("lag-alarm says which source is late", async () => {
+  const { code, lines, errors } = await run("lag-alarm.mjs", ["late", "500"], 4);
+  assert.equal(code, 0, errors);
+  assert.match(lines.at(-1), /^late: LATE, [89]\d\d\.\d ms$/, lines.join("\n"));
+});
+
+test("candles: trades where there are some, else the middle of the quote; late ones change nothing that is finished", () => {
+  const candles = new Candles(5, 2);
+  const at = (seconds, prices) => candles.add({ ts_event: seconds * 1e6, ...prices });
+  at(10, { price: "100.5" });
+  at(11, { price: "102" });
+  at(14.9, { bid_price: "99", ask_price: "100" });
+  at(15, { price: "101" });
+  at(12, { price: "500" });
+  at(16, {});
+  assert.deepEqual(candles.bars, [
+    { start: 10, open: 100.5, high: 102, low: 99.5, close: 99.5 },
+    { start: 15, open: 101, high: 101, low: 101, close: 101 },
+  ]);
+  at(30, { price: "1" });
+  assert.deepEqual(candles.bars.map(({ start }) => start), [15, 30]);
+});
