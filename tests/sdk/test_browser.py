@@ -112,7 +112,7 @@ def open_chart(browser: Any, site: str, engine: Engine) -> Iterator[Callable[[],
     assert complaints == []
 
 
-def test_candles_are_drawn_and_move(open_chart: Callable[[], Any], tmp_path: Path) -> None:
+def test_candles_are_drawn_and_move(open_chart: Callable[[], Any]) -> None:
     page = open_chart()
     assert page.text_content("#status") == "live"
     first = page.text_content("#price")
@@ -125,8 +125,6 @@ def test_candles_are_drawn_and_move(open_chart: Callable[[], Any], tmp_path: Pat
       for (let i = 0; i < pixels.length; i += 4) coloured += Math.abs(pixels[i] - pixels[i + 1]) > 40;
       return coloured > 100;
     }""")
-    page.wait_for_timeout(4000)
-    page.screenshot(path=tmp_path / "candles.png")
 
 
 def test_it_says_when_it_is_stale_and_recovers(open_chart: Callable[[], Any], engine: Engine) -> None:

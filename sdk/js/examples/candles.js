@@ -46,7 +46,7 @@ export function draw(canvas, bars) {
   const y = (value) => 16 + ((high - value) / (high - low || 1)) * (height - 32);
   for (const value of high > low ? [high, (high + low) / 2, low] : [high]) context.fillText(value.toPrecision(8), width - right + 8, y(value) + 4);
   for (const [place, { open, high: top, low: bottom, close }] of shown.entries()) {
-    const x = place * step + step / 2;
+    const x = width - right - (shown.length - place) * step + step / 2; // the newest at the right
     context.fillStyle = context.strokeStyle = close >= open ? rising : falling;
     context.beginPath();
     context.moveTo(x, y(top));
@@ -54,7 +54,9 @@ export function draw(canvas, bars) {
     context.stroke();
     const body = [x - 3, Math.min(y(open), y(close)), 6, Math.max(1, Math.abs(y(open) - y(close)))];
     // Hollow or filled: to be told apart without colours.
-    if (close >= open) context.strokeRect(...body);
-    else context.fillRect(...body);
+    if (close >= open) {
+      context.clearRect(...body);
+      context.strokeRect(...body);
+    } else context.fillRect(...body);
   }
 }

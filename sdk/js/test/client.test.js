@@ -154,7 +154,7 @@ test("a silent network is found out by a ping, and left", async () => {
 });
 
 test("REST: the engine's own answers", async () => {
-  const { rest } = connect(engine.public, options());
+  const rest = new Rest(engine.public);
   assert.deepEqual((await rest.assets()).map(({ name }) => name).sort(), ["other", "sim"]);
   assert.equal((await rest.asset("sim")).origin, "synthetic");
   assert.equal((await rest.arena("BTC/USDT")).length, 2);
