@@ -9,6 +9,7 @@ import { Subscriptions } from "./subscriptions.js";
 
 const CHECK_MS = 1000;
 const STEADY_MS = 5000; // a connection that lasted so long makes the next pause the first again
+const OF_NODE = "./node-socket.js"; // not a literal in import(), so that bundlers for browsers leave it alone
 const GOING_AWAY = /^engine_/; // there will be nobody to ask for a receipt
 const FOR_GOOD = /^(protocol_error|message_too_big|unregistered|replaced)$/; // docs/problems.md: closing reasons
 
@@ -37,13 +38,6 @@ export class Client extends Face {
   constructor(url = "http://127.0.0.1:8080", options = {}) {
     super(options);
     this.#options = { WebSocket: globalThis.WebSocket, silenceMs: 20_000, stream: streamBeside(url), ...options };
-    if (!this.#options.WebSocket) {
-      throw new FinStreamError({
-        code: "no_websocket",
-        detail: "this JavaScript has no WebSocket (Node has one since version 22): install one, as in npm install ws, and pass it, as in " +
-          'import { WebSocket } from "ws"; connect(url, { WebSocket })',
-      });
-    }
     this.rest = new Rest(url, options);
     this.uuid = options.uuid;
     this.#backoff = new Backoff(options.backoff);
@@ -77,7 +71,7 @@ export class Client extends Face {
     try {
       if (!this.uuid) await this.#register("new");
       if (this.ended) return;
-      const { welcomed, goodbye } = await this.#connection();
+      const { welcomed, goodbye } = await this.#connection(await this.#dialler());
       if (this.ended) return;
       if (welcomed) in_s = await this.#lost(goodbye);
       else if (!(await this.#known())) return await this.#register("unknown_client");
@@ -125,10 +119,21 @@ export class Client extends Face {
     return goodbye?.reconnect_in_ms / 1000;
   }
 
+  /** What connections are made with. Node before version 22 has none: it gets ours. */
+  async #dialler() {
+    try {
+      return (this.#options.WebSocket ??= (await import(OF_NODE)).NodeSocket);
+    } catch (cause) {
+      const detail = "this JavaScript has no WebSocket: npm install ws, and pass it: connect(url, { WebSocket })";
+      throw new FinStreamError({ code: "no_websocket", detail }, cause);
+    }
+  }
+
   /** Resolves when the connection has ended, or did not come about. */
-  #connection() {
+  #connection(WebSocket) {
     return new Promise((resolve) => {
-      const { WebSocket, stream, silenceMs } = this.#options;
+      if (this.ended) return resolve({});
+      const { stream, silenceMs } = this.#options;
       const socket = (this.#socket = new WebSocket(`${stream.replace(/\/+$/, "")}/v1/stream?client=${this.uuid}`));
       let welcomed, goodbye, pinged;
       let heard = performance.now();

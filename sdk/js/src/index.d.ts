@@ -37,6 +37,10 @@ export interface Tick<D = Exact> extends Received {
   ts_recv: number;
   /** How many older messages this one took the place of. */
   conflated?: number;
+  /** Of a tick of the topic `best`: the source that it comes from. */
+  via?: string;
+  /** Flagged by a check that its asset asked for. */
+  quality?: "suspect";
   /** What the source sent beside that. */
   [member: string]: unknown;
 }
@@ -50,7 +54,6 @@ export interface Switch extends Received {
   from?: string;
   to: string;
   reason: string;
-  ts_event: number;
   ts_recv: number;
 }
 
@@ -96,8 +99,9 @@ export interface Health extends Received {
   type: "health";
   asset: string;
   state: "live" | "degraded" | "stale" | "down";
-  reason?: string;
-  detail?: string;
+  cause?: string;
+  /** Since its last tick. */
+  age_ms?: number;
   [member: string]: unknown;
 }
 export interface Gap extends Received {
@@ -254,7 +258,7 @@ export interface Options<D = Exact> {
   class?: string;
   /** Makes a value of each decimal of a tick, as in `(text) => new Decimal(text)`. By default they stay strings. */
   decimal?: (text: Exact) => D;
-  /** Needed where JavaScript has none, as in Node before version 22. */
+  /** In place of JavaScript's own, or of ours in Node before version 22, which has none. */
   WebSocket?: new (url: string) => WebSocketLike;
   fetch?: typeof fetch;
   /** The pauses between attempts. By default 500 ms to begin with and 30,000 ms at most. */

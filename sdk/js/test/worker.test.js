@@ -66,7 +66,9 @@ test("while the page is busy the worker asks for less; afterwards nothing is mis
 
 test("a worker of the caller's own, and one that cannot be loaded", async () => {
   const serve = new URL("../src/serve.js", import.meta.url);
-  const program = `import(${JSON.stringify(serve.href)}).then(({ serve }) => serve({ WebSocket }))`;
+  const own = JSON.stringify(new URL("../src/node-socket.js", import.meta.url).href);
+  const program = `Promise.all([import(${JSON.stringify(serve.href)}), import(${own})])
+    .then(([{ serve }, { NodeSocket }]) => serve({ WebSocket: NodeSocket }))`;
   const client = connect(engine.public, options({ worker: new Worker(program, { eval: true }) }));
   assert.equal((await client.stream("sim").next()).value.asset, "sim");
   await client.close();
