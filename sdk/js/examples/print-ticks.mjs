@@ -1,4 +1,4 @@
-// node print-ticks.mjs TOPIC...        Node 22 or newer; before that: node --experimental-websocket print-ticks.mjs TOPIC...
+// node print-ticks.mjs TOPIC...        prints ticks as they come, and on stderr what is wrong or missing
 // The engine's addresses: FINSTREAM_PUBLIC and FINSTREAM_STREAM, by default http://127.0.0.1:8080 and ws://127.0.0.1:8081.
 import { connect } from "../src/index.js"; // from elsewhere: "finstream-client"
 
@@ -14,4 +14,6 @@ try {
 } catch (error) {
   console.error(error.message);
   process.exitCode = 1;
+} finally {
+  await client.close();
 }

@@ -85,10 +85,10 @@ export class Network {
   #forward(near, port) {
     this.attempts += 1;
     near.on("error", () => {});
-    if (this.#down) return void near.resetAndDestroy();
+    if (this.#down) return void reset(near);
     // What the far side sends is held up in the engine, not here: little fits into the buffers.
     const far = connect({ port, host: "127.0.0.1", highWaterMark: 4096 });
-    far.on("error", () => near.resetAndDestroy());
+    far.on("error", () => reset(near));
     const pair = { near, far };
     this.#pairs.add(pair);
     near.pipe(far);
@@ -104,8 +104,8 @@ export class Network {
 
   cut() {
     for (const pair of this.#pairs) {
-      pair.near.resetAndDestroy();
-      pair.far.resetAndDestroy();
+      reset(pair.near);
+      reset(pair.far);
     }
   }
 
@@ -136,6 +136,12 @@ export class Network {
     this.cut();
     this.server.close();
   }
+}
+
+/** Node that is told to reset what is being shut down never gets rid of it, and turns in circles when it is to exit. */
+function reset(socket) {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
 }
 
 /** The first true answer of `ask`. */

@@ -45,6 +45,14 @@ test("print-ticks says why it cannot", async () => {
   assert.match(nobody.errors, /^no answer from http:\/\/127.0.0.1:1: is the engine running\?/);
 });
 
+test("the others say why they cannot, too", async () => {
+  for (const name of ["best-source.mjs", "lag-alarm.mjs"]) {
+    const { code, errors } = await run(name, ["nothing"], 1, { public: "http://127.0.0.1:1", stream: "ws://127.0.0.1:1" });
+    assert.equal(code, 1, name);
+    assert.match(errors, /^no answer from http:\/\/127.0.0.1:1: is the engine running\?/, name);
+  }
+});
+
 test("lag-alarm says which source is late", async () => {
   const { code, lines, errors } = await run("lag-alarm.mjs", ["late", "500"], 4);
   assert.equal(code, 0, errors);

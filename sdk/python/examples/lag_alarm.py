@@ -24,8 +24,10 @@ async def main(limit_ms: float, topics: list[str]) -> None:
                         print(f"{item.asset}: {'late' if is_late else 'in time again'}, {item.lag_us / 1000:.0f} ms", flush=True)
                 case Lost() | Gap():
                     print(f"{item.asset}: {item.count} messages missed", flush=True)
-                case Health() | AssetState():
-                    print(f"{item.asset}: {item.state} ({item.detail or ''})", flush=True)
+                case Health():
+                    print(f"{item.asset}: {item.state} {item.cause or ''}", flush=True)
+                case AssetState():
+                    print(f"{item.asset}: {item.state} {item.detail or ''}", flush=True)
                 case Disconnected():
                     print(f"disconnected: {item.detail}", flush=True)
                 case _:

@@ -68,11 +68,12 @@ class SyncFace:
 
 
 class _AsyncFace:
-    """An event loop in a thread of its own."""
+    """An event loop in a thread of its own, which ends when :meth:`close` has closed the client."""
 
     def __init__(self, trace: Trace, topics: list[str], choices: dict[str, Any], options: dict[str, Any]) -> None:
         self._trace, self._topics, self._choices, self._options = trace, topics, choices, options
         self._client: Any
+        self._closed: Any
         self._post: Callable[..., Any]
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -82,13 +83,18 @@ class _AsyncFace:
     def _run(self) -> None:
         raise NotImplementedError
 
-    async def _read(self, client: Any) -> None:
-        self._client = client
+    async def _read(self) -> None:
+        self._started.set()
         try:
-            async for item in client.messages(*self._topics, **self._choices):
+            async for item in self._client.messages(*self._topics, **self._choices):
                 self._trace.add(recorded(item))
         except FinStreamError as error:
             self._trace.add(ended(error))
+        await self._closed.wait()
+
+    async def _close(self) -> None:
+        await self._client.aclose()
+        self._closed.set()
 
     def subscribe(self, topics: list[str], choices: dict[str, Any]) -> None:
         self._post(self._client.subscribe, topics, choices)
@@ -97,8 +103,7 @@ class _AsyncFace:
         self._post(self._client.unsubscribe, topics, {})
 
     def close(self) -> None:
-        if self._thread.is_alive():
-            self._post(self._client.aclose, [], {})
+        self._post(self._close, [], {})
         self._thread.join(10)
         assert not self._thread.is_alive()
 
@@ -108,11 +113,8 @@ class AsyncioFace(_AsyncFace):
         async def main() -> None:
             loop = asyncio.get_running_loop()
             self._post = lambda call, topics, choices: asyncio.run_coroutine_threadsafe(call(*topics, **choices), loop).result(10)
-            self._client = client = finstream_client.asyncio.connect(**self._options)
-            self._started.set()
-            closing = asyncio.create_task(self._read(client))
-            await closing
-            await client.aclose()
+            self._client, self._closed = finstream_client.asyncio.connect(**self._options), asyncio.Event()
+            await self._read()
 
         asyncio.run(main())
 
@@ -129,10 +131,8 @@ class TrioFace(_AsyncFace):
                 trio.from_thread.run(called, trio_token=token)
 
             self._post = post
-            self._client = client = finstream_client.trio.connect(**self._options)
-            self._started.set()
-            await self._read(client)
-            await client.aclose()
+            self._client, self._closed = finstream_client.trio.connect(**self._options), trio.Event()
+            await self._read()
 
         trio.run(main)
 
