@@ -104,6 +104,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
             if block.language == "yaml":
                 text += f"listen: {msgspec.json.encode(_free_addresses()).decode()}\n"
             (directory / block.mark.removeprefix("file ")).write_text(text)
+    (directory / "sdk").symlink_to(ROOT / "sdk")  # as in a checkout
     shutil.copytree(ROOT / "config", directory / "config", ignore=shutil.ignore_patterns("__pycache__"))
     production = directory / "config/config.yaml"
     text = production.read_text()

@@ -6,7 +6,7 @@ python lag_alarm.py 250 binance coinbase      # milliseconds, and the topics
 import asyncio
 import sys
 
-from finstream_client import AssetState, Disconnected, Gap, Health, Lost, Tick
+from finstream_client import AssetState, Disconnected, Error, Gap, Health, Lost, Tick
 from finstream_client.asyncio import connect
 
 URL = "http://127.0.0.1:8080"
@@ -28,6 +28,8 @@ async def main(limit_ms: float, topics: list[str]) -> None:
                     print(f"{item.asset}: {item.state} {item.cause or ''}", flush=True)
                 case AssetState():
                     print(f"{item.asset}: {item.state} {item.detail or ''}", flush=True)
+                case Error():
+                    sys.exit(item.detail)
                 case Disconnected():
                     print(f"disconnected: {item.detail}", flush=True)
                 case _:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ssl
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -18,6 +18,9 @@ from finstream_client.errors import ProtocolViolation, Refused, Unreachable
 from finstream_client.notices import Receipt
 
 __all__ = ["ArenaRow", "Asset", "AsyncRest", "Client", "Market", "Rest"]
+
+_LIMITS: Final = httpx.Limits(max_keepalive_connections=0)
+"""None is kept open between requests, which are few: `connect(…).stream(…)` in one line has nobody who would close it."""
 
 _T = TypeVar("_T")
 
@@ -121,7 +124,7 @@ class Rest(_Requests):
     def __init__(self, url: str = DEFAULT_URL, *, ssl_context: ssl.SSLContext | None = None, timeout_s: float = 10.0) -> None:
         self._url = url.rstrip("/")
         # trust_env would send requests for 127.0.0.1 through a proxy that the environment names for other purposes.
-        self._http = httpx.Client(timeout=timeout_s, trust_env=False, verify=_trust(self._url, ssl_context))
+        self._http = httpx.Client(timeout=timeout_s, trust_env=False, verify=_trust(self._url, ssl_context), limits=_LIMITS)
 
     def send(
         self, method: str, path: str, *, body: bytes | None = None, query: dict[str, str] | None = None, timeout_s: float = 10.0
@@ -179,7 +182,7 @@ class AsyncRest(_Requests):
 
     def __init__(self, url: str = DEFAULT_URL, *, ssl_context: ssl.SSLContext | None = None, timeout_s: float = 10.0) -> None:
         self._url = url.rstrip("/")
-        self._http = httpx.AsyncClient(timeout=timeout_s, trust_env=False, verify=_trust(self._url, ssl_context))
+        self._http = httpx.AsyncClient(timeout=timeout_s, trust_env=False, verify=_trust(self._url, ssl_context), limits=_LIMITS)
 
     async def send(
         self, method: str, path: str, *, body: bytes | None = None, query: dict[str, str] | None = None, timeout_s: float = 10.0

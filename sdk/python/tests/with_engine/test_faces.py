@@ -91,6 +91,8 @@ def test_a_topic_that_is_refused(engine: Engine) -> None:
     with sync_client(engine) as client, pytest.raises(Refused, match="unknown-asset") as caught:
         next(client.stream("tick", "binanse"))
     assert caught.value.field == "$.topics[1]"
+    with sync_client(engine) as client, pytest.raises(Refused, match="unknown-asset"):
+        next(client.raw("binanse"))
 
 
 def test_nobody_there() -> None:
@@ -133,7 +135,9 @@ def test_rest(engine: Engine) -> None:
         assert rest.asset("tick").statistics is not None
         assert [row.asset for row in rest.arena()] == ["tick"]
         with pytest.raises(Refused, match="unknown-asset"):
-            rest.asset("tock/../x")
+            rest.asset("tock")
+        with pytest.raises(Refused):
+            rest.asset("tock/../tick")
 
 
 @pytest.mark.parametrize("face", ["asyncio", "trio"])
