@@ -1,12 +1,9 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { Candles } from "../examples/candles.js";
 import { Engine } from "./engine.js";
+import { execute, run as runExample } from "./example.js";
 
 let engine;
 before(async () => {
@@ -15,24 +12,7 @@ before(async () => {
 });
 after(() => engine.clean());
 
-const run = (name, topics, last, addresses = engine) =>
-  execute([fileURLToPath(new URL(`../examples/${name}`, import.meta.url)), ...topics], last, addresses);
-
-/** Runs Node until it has said a line like `last`, then ends it as Ctrl-C does. */
-async function execute(words, last, addresses) {
-  const environment = { ...process.env, FINSTREAM_PUBLIC: addresses.public, FINSTREAM_STREAM: addresses.stream };
-  const child = spawn(process.execPath, words, { env: environment, stdio: ["ignore", "pipe", "pipe"] });
-  let errors = "";
-  child.stderr.on("data", (data) => (errors += data));
-  const exited = once(child, "exit");
-  const lines = [];
-  for await (const line of createInterface({ input: child.stdout })) {
-    lines.push(line);
-    if (last.test(line)) child.kill("SIGINT");
-  }
-  const [code] = await exited;
-  return { code, lines, errors };
-}
+const run = (name, topics, last, addresses = engine) => runExample(addresses, name, topics, last);
 
 test("print-ticks prints ticks until Ctrl-C", async () => {
   const { code, lines, errors } = await run("print-ticks.mjs", ["quick:BTC/USDT"], / \/ /);
@@ -70,7 +50,7 @@ test("what the README shows first runs as it is, but for the addresses and the t
     .replace('"finstream-client"', JSON.stringify(new URL("../src/index.js", import.meta.url).href))
     .replace('"http://127.0.0.1:8080"', JSON.stringify(engine.public) + ", " + JSON.stringify({ stream: engine.stream }))
     .replace("binance:BTC/USDT", "quick:BTC/USDT");
-  const { lines, errors } = await execute(["--input-type=module", "-e", program], /./, engine);
+  const { lines, errors } = await execute(engine, ["--input-type=module", "-e", program], /./);
   assert.match(lines[0] ?? errors, /^BTC\/USDT /);
 });
 

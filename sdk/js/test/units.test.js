@@ -3,6 +3,7 @@ import { createServer } from "node:http";
 import { test } from "node:test";
 import { Backoff } from "../src/backoff.js";
 import { Continuity } from "../src/continuity.js";
+import { Face } from "../src/face.js";
 import { Rest } from "../src/index.js";
 import { Pace } from "../src/pace.js";
 import { Queue } from "../src/queue.js";
@@ -60,6 +61,22 @@ test("a reader that is too slow loses data, not control messages, and goes on wi
   const read = [];
   for await (const message of queue) read.push(message.seq ?? message.type);
   assert.deepEqual(read, ["warning", 4, 5]);
+});
+
+test("each control message is an event of its name, and data cannot pass for one, whatever its type", () => {
+  const face = new Face();
+  const heard = [];
+  const names = ["welcome", "subscribed", "unsubscribed", "asset", "health", "gap", "warning", "goodbye", "error", "pong", "switch", "conflated", "lost"];
+  for (const name of names) face.on(name, (message) => heard.push([name, message]));
+  const told = [
+    ...names.slice(0, 10).map((type) => [type, { type }]),
+    ["switch", { type: "switch", asset: "best", seq: 1 }],
+    ["conflated", { type: "tick", asset: "a", seq: 9, conflated: 7 }],
+    ["lost", { notice: "lost", asset: "a", count: 1 }],
+  ];
+  for (const [, message] of told) face._tell(message);
+  for (const type of ["warning", "lost", "goodbye"]) face._tell({ type, asset: "news", seq: 3 });
+  assert.deepEqual(heard, told);
 });
 
 test("a queue gives what waits in order however long it is, and its error once", async () => {
