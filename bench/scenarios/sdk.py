@@ -101,7 +101,7 @@ def _unavailable(_system: System) -> str | None:
 SCENARIOS = (
     Scenario(
         name="sdk",
-        order=95,
+        order=220,
         title="The Python SDK beside the load client, one process",
         kind="sdk",
         points=_POINTS,

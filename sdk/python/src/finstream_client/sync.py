@@ -126,7 +126,7 @@ class Client:
                     self._do_step()
         finally:
             self._iterating = False
-            self._leave()
+            self._leave(is_reader=True)
 
     # --- its life ---
 
@@ -136,11 +136,12 @@ class Client:
             return
         self._closed.set()
         uuid = self._session.uuid
-        self._leave()
+        self._leave(is_reader=not self._iterating)
         if uuid is not None and self._session.is_ours:
             with suppress(FinStreamError):  # the engine forgets it by itself after a while
                 self.rest.send("DELETE", self.rest.path("v1", "clients", uuid), timeout_s=_LAST_WORDS_S)
-        self.rest.close()
+        if not self._iterating:  # else another thread may be about to use it; it keeps no connection open
+            self.rest.close()
 
     def __enter__(self) -> Self:
         return self
@@ -153,7 +154,8 @@ class Client:
     def _do_step(self) -> None:
         session, step = self._session, self._session.step
         if not isinstance(step, Exchange):
-            self._drop()
+            with self._lock:  # another thread may be sending a request
+                self._drop()
         try:
             match step:
                 case Exchange():
@@ -206,18 +208,21 @@ class Client:
             with suppress(OSError):  # reading will tell
                 self._socket.sendall(data)
 
-    def _leave(self) -> None:
+    def _leave(self, *, is_reader: bool) -> None:
+        """Whoever reads closes the socket: its number, closed by another thread, could be that of another connection
+        by the time that the reader comes to wait for it. So the others only shut the connection down, which wakes it."""
         with self._lock:
             self._session.leave()
             if self._socket is not None:
-                self._socket.settimeout(_LAST_WORDS_S)
-                self._flush()
-            self._drop()
+                with suppress(OSError):
+                    self._socket.settimeout(_LAST_WORDS_S)
+                    self._flush()
+                    self._socket.shutdown(socket.SHUT_RDWR)
+            if is_reader:
+                self._drop()
 
     def _drop(self) -> None:
         if self._socket is not None:
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)  # wakes a thread that reads from it
             self._socket.close()
             self._socket = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import aclosing
@@ -111,14 +112,24 @@ def test_one_loop_at_a_time(engine: Engine) -> None:
 
 
 def test_another_thread_ends_a_loop(engine: Engine) -> None:
-    client = sync_client(engine)
-    subscribed = threading.Event()
-    thread = threading.Thread(target=lambda: [subscribed.set() for item in client.messages("tick") if isinstance(item, Subscribed)])
-    thread.start()
-    assert subscribed.wait(10)
-    client.close()
-    thread.join(10)
-    assert not thread.is_alive()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads get into each other's way more often
+    try:
+        for _ in range(40):
+            client = sync_client(engine)
+            subscribed = threading.Event()
+            thread = threading.Thread(
+                target=lambda client=client, subscribed=subscribed: [
+                    subscribed.set() for item in client.messages("tick") if isinstance(item, Subscribed)
+                ]
+            )
+            thread.start()
+            assert subscribed.wait(10)
+            client.close()
+            thread.join(10)
+            assert not thread.is_alive()
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_what_nobody_takes_is_logged(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
