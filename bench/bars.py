@@ -154,4 +154,11 @@ BARS = (
     Bar("CPU of a plain delivery: with policies beside it", _absolute("policies", "2000", "cpu_ratio"), "≤", 1.05, "×", 3),
     Bar("… at 40,000 ticks/s, with the work for those policies", _absolute("policies", "40000", "cpu_ratio"), "≤", None, "×", 3),
     Bar("first tick over the process's own start", _absolute("first-tick", "shell", "over_ms"), "≤", 100, " ms", 1),
+    *(
+        Bar(
+            f"raw messages/s that the Python SDK receives in one process, {face}",
+            _absolute("sdk", f"{face}-raw", "received_per_s"), "≥", 200_000, "/s", 0,
+        )
+        for face in ("sync", "asyncio", "trio")
+    ),
 )  # fmt: skip

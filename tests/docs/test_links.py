@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("docs/*/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("docs/*/*.md"), *ROOT.glob("sdk/*/*.md")])
 LINK = re.compile(r"!?\[[^\]]*\]\(<?([^)>\s]+)>?\)")
 HEADING = re.compile(r"^#+ +(.*?) *#*$", re.MULTILINE)
 ANCHOR = re.compile(r'<a (?:id|name)="([^"]+)"')

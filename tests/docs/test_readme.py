@@ -104,6 +104,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
             if block.language == "yaml":
                 text += f"listen: {msgspec.json.encode(_free_addresses()).decode()}\n"
             (directory / block.mark.removeprefix("file ")).write_text(text)
+    (directory / "sdk").symlink_to(ROOT / "sdk")  # as in a checkout
     shutil.copytree(ROOT / "config", directory / "config", ignore=shutil.ignore_patterns("__pycache__"))
     production = directory / "config/config.yaml"
     text = production.read_text()
@@ -137,19 +138,22 @@ def test_every_block_says_what_becomes_of_it() -> None:
 
 
 def _skip_without(block: Block) -> None:
-    if "by node" in block.conditions and (not shutil.which("node") or _node_version() < 20):
-        pytest.skip("needs Node 20, better 22")
     if "jq" in block.text.split() and not shutil.which("jq"):
         pytest.skip("needs jq")
 
 
 @pytest.mark.parametrize("block", COMMANDS, ids=[f"line {block.line}" for block in COMMANDS])
-def test_commands(reader: Reader, block: Block) -> None:
+def test_commands(reader: Reader, block: Block, request: pytest.FixtureRequest) -> None:
     _skip_without(block)
+    by_node = {}
+    if "by node" in block.conditions:
+        node = request.getfixturevalue("node")
+        path = f"{Path(node.program).parent}{os.pathsep}{reader.environment['PATH']}"
+        by_node = node.socket_options(built_in=True) | {"PATH": path}
     if block.mark == "run":
         _run_to_the_end(reader, block)
     else:
-        _run_for_a_while(reader, block)
+        _run_for_a_while(reader, block, by_node)
 
 
 def _run_to_the_end(reader: Reader, block: Block) -> None:
@@ -162,12 +166,9 @@ def _run_to_the_end(reader: Reader, block: Block) -> None:
     assert "Traceback" not in done.stderr
 
 
-def _run_for_a_while(reader: Reader, block: Block) -> None:
-    # Before version 22 Node has its WebSocket only on request; later ones do not know the option.
-    old_node = "by node" in block.conditions and _node_version() < 22
-    node = {"NODE_OPTIONS": "--experimental-websocket"} if old_node else {}
+def _run_for_a_while(reader: Reader, block: Block, by_node: dict[str, str]) -> None:
     process = subprocess.Popen(
-        reader.typed(block), cwd=reader.directory, env=reader.environment | node, stdout=subprocess.PIPE,
+        reader.typed(block), cwd=reader.directory, env=reader.environment | by_node, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     too_late = threading.Timer(WITHIN_S, os.killpg, (process.pid, signal.SIGKILL))
@@ -184,8 +185,3 @@ def _run_for_a_while(reader: Reader, block: Block) -> None:
     assert process.returncode != -signal.SIGKILL, "it did not end on Ctrl-C"
     if block.text.startswith("finstream"):
         assert (process.returncode, "Traceback" in said) == (0, False), said
-
-
-def _node_version() -> int:
-    version = subprocess.run(["node", "--version"], check=True, capture_output=True, text=True).stdout
-    return int(version.lstrip("v").partition(".")[0])

@@ -1,0 +1,33 @@
+// Compiled, never run: what a caller in TypeScript writes.
+import { connect, FinStreamError, RAW, type Tick } from "finstream-client";
+import { connect as connectInWorker } from "finstream-client/worker";
+
+class Decimal {
+  constructor(readonly text: string) {}
+}
+
+export async function run(): Promise<void> {
+  const client = connect("http://127.0.0.1:8080", { whenBehind: true, backoff: { initialMs: 100 } });
+  client.on("lost", ({ asset, count }) => console.log(asset.length, count + 1));
+  client.on("disconnected", ({ receipt }) => console.log(receipt?.last_seq));
+  // @ts-expect-error there is no such event
+  client.on("losst", () => {});
+  for await (const message of client.stream("binance:BTC/USDT", { policy: "skip" })) {
+    if (message.type === "tick") {
+      const tick = message as Tick;
+      const price: string | undefined = tick.price;
+      console.log(price, message[RAW].length);
+    }
+  }
+  const exact = connectInWorker("http://127.0.0.1:8080", { decimal: (text) => new Decimal(text) });
+  exact.on("tick", ({ price }) => {
+    const value: Decimal | undefined = price;
+    // @ts-expect-error it is no string any more
+    const text: string | undefined = price;
+    console.log(value, text);
+  });
+  // @ts-expect-error there is no such policy
+  await exact.subscribe("binance", { policy: "wait" });
+  const [first] = await client.rest.arena("BTC/USDT");
+  console.log(first?.rank, new FinStreamError("x").status);
+}

@@ -1,0 +1,92 @@
+"""What a session is to be subscribed to, and the requests that make it so. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+
+from finstream_client.messages import Choices, Error, Subscribed, Welcome
+
+__all__ = ["Topics"]
+
+_REQUEST_BYTES: Final = 60_000
+"""The engine takes 64 KiB; the rest is for the members beside the topics."""
+
+_Op: TypeAlias = Literal["subscribe", "unsubscribe"]
+
+
+class Topics:
+    """The topics that are wanted outlive connections; the requests that wait for their answers do not."""
+
+    def __init__(self) -> None:
+        self.wanted: dict[str, Choices] = {}
+        self._unwanted: set[str] = set()
+        """Unsubscribed while nobody could be told."""
+        self._unproved: set[str] = set()
+        """Wanted, and never taken by the engine."""
+        self._asked: dict[int, Sequence[str]] = {}
+        """By the id of a request: what it is to subscribe to."""
+        self._last_id = 0
+
+    def want(self, topics: Sequence[str], choices: Choices) -> None:
+        self._unproved.update(topic for topic in topics if topic not in self.wanted)
+        self.wanted.update(dict.fromkeys(topics, choices))
+        self._unwanted.difference_update(topics)
+
+    def unwant(self, topics: Sequence[str], *, is_told: bool) -> None:
+        for topic in topics:
+            self.wanted.pop(topic, None)
+        if not is_told:
+            self._unwanted.update(topics)
+
+    def welcomed(self, welcome: Welcome) -> Iterator[bytes]:
+        """The requests that make what the engine has what is wanted. Topics that it has by other ways (REST) are taken
+        over."""
+        self._asked.clear()
+        self._unproved.difference_update(welcome.topics)
+        has = dict.fromkeys(welcome.topics, Choices()) | welcome.policies
+        drop = [topic for topic in has if topic in self._unwanted]
+        self._unwanted.clear()
+        if drop:
+            yield from self.requests("unsubscribe", drop, Choices())
+        missing: dict[Choices, list[str]] = {}
+        for topic, choices in self.wanted.items():
+            if has.get(topic) != choices:
+                missing.setdefault(choices, []).append(topic)
+        for choices, topics in missing.items():
+            yield from self.requests("subscribe", topics, choices)
+        for topic in has.keys() - set(drop):
+            self.wanted.setdefault(topic, has[topic])
+
+    def requests(self, op: _Op, topics: Iterable[str], choices: Choices) -> Iterator[bytes]:
+        """As many requests as the topics need, each of which the engine takes or refuses as a whole."""
+        for some in _portions(list(topics)):
+            self._last_id += 1
+            request: dict[str, Any] = {"op": op, "topics": some, "id": self._last_id}
+            if op == "subscribe":
+                self._asked[self._last_id] = some
+                request |= msgspec.to_builtins(choices)
+            yield msgspec.json.encode(request)
+
+    def answered(self, answer: Subscribed | Error) -> None:
+        topics = self._asked.pop(answer.id, ()) if isinstance(answer.id, int) else ()
+        if isinstance(answer, Error):
+            for topic in self._unproved.intersection(topics):
+                self.wanted.pop(topic, None)
+        self._unproved.difference_update(topics)
+
+
+def _portions(topics: list[str]) -> Iterator[list[str]]:
+    portion: list[str] = []
+    size = 0
+    for topic in topics:
+        length = len(msgspec.json.encode(topic)) + 1
+        if portion and size + length > _REQUEST_BYTES:
+            yield portion
+            portion, size = [], 0
+        portion.append(topic)
+        size += length
+    if portion:
+        yield portion

@@ -1,0 +1,76 @@
+"""For asyncio: ``async for tick in connect(url).stream("binance:BTC/USDT")``."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+from finstream_client._addresses import DEFAULT_URL
+from finstream_client._async_client import READ_BYTES, AsyncClient, Connection
+from finstream_client._telling import OnEvent, log_event
+from finstream_client.backoff import Backoff
+
+__all__ = ["AsyncClient", "connect"]
+
+
+class _Connection(Connection):
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def send(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def receive(self, timeout_s: float) -> bytes:
+        await asyncio.sleep(0)  # what is there already is returned without one
+        async with asyncio.timeout(timeout_s):
+            return await self._reader.read(READ_BYTES)
+
+    def drop(self) -> None:
+        self._writer.close()
+
+
+class _Network:
+    def __init__(self) -> None:
+        self._woken = asyncio.Event()
+
+    async def dial(self, host: str, port: int, ssl_context: ssl.SSLContext | None, timeout_s: float) -> Connection:
+        async with asyncio.timeout(timeout_s):
+            return _Connection(*await asyncio.open_connection(host, port, ssl=ssl_context, limit=READ_BYTES))
+
+    async def pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
+
+    def wake(self) -> None:
+        self._woken.set()
+
+
+def connect(
+    url: str = DEFAULT_URL,
+    *,
+    stream_url: str | None = None,
+    uuid: str | None = None,
+    client_class: str | None = None,
+    on_event: OnEvent = log_event,
+    backoff: Backoff | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    timeout_s: float = 10.0,
+) -> AsyncClient:
+    """A client of the engine whose public REST address is ``url``; see :func:`finstream_client.connect` for the
+    parameters."""
+    return AsyncClient(
+        _Network(),
+        url,
+        stream_url=stream_url,
+        uuid=uuid,
+        client_class=client_class,
+        on_event=on_event,
+        backoff=backoff,
+        ssl_context=ssl_context,
+        timeout_s=timeout_s,
+    )

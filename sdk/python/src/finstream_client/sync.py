@@ -1,0 +1,264 @@
+"""For programs that block: ``for tick in connect(url).stream("binance:BTC/USDT")``."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import Final, Self
+
+from finstream_client._addresses import DEFAULT_URL, Addresses
+from finstream_client._session import Item, Session
+from finstream_client._steps import Call, Dial, Exchange, Pause
+from finstream_client._telling import OnEvent, log_event, raws_of, ticks_of
+from finstream_client.backoff import Backoff
+from finstream_client.errors import FinStreamError, Unreachable
+from finstream_client.messages import Choices, Tick
+from finstream_client.rest import Rest, refusal_of
+
+__all__ = ["Client", "connect"]
+
+_READ_BYTES: Final = 1 << 18
+_LAST_WORDS_S: Final = 1.0
+
+
+class Client:
+    """A subscriber; made by :func:`connect`, which says what the parameters mean.
+
+    There is a connection while somebody iterates, and nothing is read ahead: who stops to iterate, stops to receive.
+    One iteration at a time. The other methods may be called meanwhile, from other threads too. ``rest`` are the REST
+    requests.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        stream_url: str | None = None,
+        uuid: str | None = None,
+        client_class: str | None = None,
+        on_event: OnEvent = log_event,
+        backoff: Backoff | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        timeout_s: float = 10.0,
+    ) -> None:
+        self._at = Addresses.of(url, stream_url)
+        self._tell = on_event
+        self._ssl = ssl_context or (ssl.create_default_context() if self._at.is_encrypted else None)
+        self._timeout_s = timeout_s
+        self._session = Session(self._at.host_header, path=self._at.path, uuid=uuid, client_class=client_class, backoff=backoff)
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._socket: socket.socket | None = None
+        self._iterating = False
+        self.rest = Rest(url, ssl_context=ssl_context, timeout_s=timeout_s)
+
+    @property
+    def uuid(self) -> str | None:
+        """The client's UUID; None before it is registered."""
+        return self._session.uuid
+
+    # --- subscriptions ---
+
+    def subscribe(self, *topics: str, policy: str = "kill", trades: str = "keep", max_rate: float | None = None) -> None:
+        """Want these topics too, from now on and at every connection. Whether the engine takes them shows in the
+        messages."""
+        with self._lock:
+            self._session.subscribe(topics, Choices(policy, trades, max_rate))
+            self._flush()
+
+    def unsubscribe(self, *topics: str) -> None:
+        with self._lock:
+            self._session.unsubscribe(topics)
+            self._flush()
+
+    # --- messages ---
+
+    def stream(self, *topics: str, policy: str = "kill", trades: str = "keep", max_rate: float | None = None) -> Iterator[Tick]:
+        """The ticks of all topics, for as long as the engine lets us; everything else goes to ``on_event``.
+
+        Raises:
+          Refused: A topic, or we, are not taken. Ended: the engine sent us away for good. Unreachable: at the first
+          connection, no
+            engine answered; later that is retried. ProtocolViolation: it is no engine.
+        """
+        for items in self.batches(*topics, policy=policy, trades=trades, max_rate=max_rate):
+            yield from ticks_of(items, self._tell)
+
+    def raw(self, *topics: str, policy: str = "kill", trades: str = "keep", max_rate: float | None = None) -> Iterator[bytes]:
+        """As :meth:`stream`, but every numbered message, as the JSON that the engine sent; several times faster."""
+        self._session.inbox.raw = True
+        try:
+            for items in self._batches(topics, Choices(policy, trades, max_rate)):
+                yield from raws_of(items, self._tell)
+        finally:
+            self._session.inbox.raw = False
+
+    def messages(self, *topics: str, policy: str = "kill", trades: str = "keep", max_rate: float | None = None) -> Iterator[Item]:
+        """Everything in order: ticks, other data, the engine's control messages, and our own notices. Raises as
+        :meth:`stream`, but an error of the engine is a message here."""
+        for items in self.batches(*topics, policy=policy, trades=trades, max_rate=max_rate):
+            yield from items
+
+    def batches(
+        self, *topics: str, policy: str = "kill", trades: str = "keep", max_rate: float | None = None
+    ) -> Iterator[list[Item]]:
+        """As :meth:`messages`, a list of what came at a time."""
+        for items in self._batches(topics, Choices(policy, trades, max_rate)):
+            yield [item for item in items if not isinstance(item, bytes)]
+
+    def _batches(self, topics: tuple[str, ...], choices: Choices) -> Iterator[list[Item | bytes]]:
+        if self._iterating:
+            raise RuntimeError("this client is being iterated over already: use one client for each loop")
+        self._iterating = True
+        try:
+            if topics:
+                self.subscribe(*topics, policy=choices.policy, trades=choices.trades, max_rate=choices.max_rate)
+            while not self._closed.is_set():
+                with self._lock:
+                    items = self._session.take()
+                if items:
+                    yield items
+                else:
+                    self._do_step()
+        finally:
+            self._iterating = False
+            self._leave(is_reader=True)
+
+    # --- its life ---
+
+    def close(self) -> None:
+        """End the iteration, if there is one, and unregister the client unless its UUID was given."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        uuid = self._session.uuid
+        self._leave(is_reader=not self._iterating)
+        if uuid is not None and self._session.is_ours:
+            with suppress(FinStreamError):  # the engine forgets it by itself after a while
+                self.rest.send("DELETE", self.rest.path("v1", "clients", uuid), timeout_s=_LAST_WORDS_S)
+        if not self._iterating:  # else another thread may be about to use it; it keeps no connection open
+            self.rest.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    # --- steps ---
+
+    def _do_step(self) -> None:
+        session, step = self._session, self._session.step
+        if not isinstance(step, Exchange):
+            with self._lock:  # another thread may be sending a request
+                self._drop()
+        try:
+            match step:
+                case Exchange():
+                    self._exchange(step.timeout_s)
+                case Call():
+                    answer = self.rest.send(step.method, step.path, body=step.body, timeout_s=step.timeout_s)
+                    session.answered(answer.status_code, answer.content, lambda: refusal_of(answer))
+                case Dial():
+                    self._socket = self._dial()
+                    session.dialled()
+                case Pause():
+                    self._closed.wait(step.seconds)
+                    session.waited()
+        except Unreachable as error:
+            if not self._closed.is_set():
+                session.failed(error)
+
+    def _dial(self) -> socket.socket:
+        try:
+            plain = socket.create_connection((self._at.host, self._at.port), self._timeout_s)
+        except OSError as error:
+            raise Unreachable(self._at.stream, str(error)) from None
+        try:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return plain if self._ssl is None else self._ssl.wrap_socket(plain, server_hostname=self._at.host)
+        except OSError as error:
+            plain.close()
+            raise Unreachable(self._at.stream, str(error)) from None
+
+    def _exchange(self, timeout_s: float) -> None:
+        try:
+            with self._lock:
+                self._flush()
+            assert self._socket is not None, "an exchange without a connection"
+            self._socket.settimeout(timeout_s)
+            data = self._socket.recv(_READ_BYTES)
+        except TimeoutError:
+            raise Unreachable(self._at.stream, f"silent for {timeout_s:g} s") from None
+        except OSError as error:
+            raise Unreachable(self._at.stream, str(error)) from None
+        if self._closed.is_set():
+            return
+        with self._lock:
+            self._session.received(data)
+            self._flush()
+
+    def _flush(self) -> None:
+        data = self._session.data_to_send()
+        if data and self._socket is not None:
+            with suppress(OSError):  # reading will tell
+                self._socket.sendall(data)
+
+    def _leave(self, *, is_reader: bool) -> None:
+        """Whoever reads closes the socket: its number, closed by another thread, could be that of another connection
+        by the time that the reader comes to wait for it. So the others only shut the connection down, which wakes it."""
+        with self._lock:
+            self._session.leave()
+            if self._socket is not None:
+                with suppress(OSError):
+                    self._socket.settimeout(_LAST_WORDS_S)
+                    self._flush()
+                    self._socket.shutdown(socket.SHUT_RDWR)
+            if is_reader:
+                self._drop()
+
+    def _drop(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+def connect(
+    url: str = DEFAULT_URL,
+    *,
+    stream_url: str | None = None,
+    uuid: str | None = None,
+    client_class: str | None = None,
+    on_event: OnEvent = log_event,
+    backoff: Backoff | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    timeout_s: float = 10.0,
+) -> Client:
+    """A client of the engine whose public REST address is ``url``. Nothing is sent yet.
+
+    Args:
+      stream_url: The stream's address; by default the port after that of ``url``.
+      uuid: A client that is registered already, whose topics are taken over; by default a new one is registered.
+      client_class: The class to register as, one of the engine's ``client_classes``.
+      on_event: Is given every message and notice that is not iterated over; by default they are logged.
+      backoff: The pauses between attempts to connect again.
+      ssl_context: Whom to trust, for https and wss; by default the system's certificates.
+      timeout_s: How long to wait for a connection or for the answer to a request.
+
+    Raises:
+      ValueError: An address is none.
+    """
+    return Client(
+        url,
+        stream_url=stream_url,
+        uuid=uuid,
+        client_class=client_class,
+        on_event=on_event,
+        backoff=backoff,
+        ssl_context=ssl_context,
+        timeout_s=timeout_s,
+    )

@@ -1,0 +1,99 @@
+"""For Trio: ``async for tick in connect(url).stream("binance:BTC/USDT")``. Needs ``pip install
+finstream-client[trio]``."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Awaitable
+from typing import TypeVar
+
+import trio
+
+from finstream_client._addresses import DEFAULT_URL
+from finstream_client._async_client import READ_BYTES, AsyncClient, Connection
+from finstream_client._telling import OnEvent, log_event
+from finstream_client.backoff import Backoff
+
+__all__ = ["AsyncClient", "connect"]
+
+_T = TypeVar("_T")
+
+
+class _Connection(Connection):
+    def __init__(self, plain: trio.SocketStream, stream: trio.SocketStream | trio.SSLStream[trio.SocketStream]) -> None:
+        self._plain = plain
+        self._stream = stream
+        self._turns = trio.Lock()
+
+    async def send(self, data: bytes) -> None:
+        async with self._turns:
+            await _or_os_error(self._stream.send_all(data))
+
+    async def receive(self, timeout_s: float) -> bytes:
+        try:
+            with trio.fail_after(timeout_s):
+                return bytes(await _or_os_error(self._stream.receive_some(READ_BYTES)))
+        except trio.TooSlowError:
+            raise TimeoutError from None
+
+    def drop(self) -> None:
+        self._plain.socket.close()
+
+
+class _Network:
+    def __init__(self) -> None:
+        self._woken = trio.Event()
+
+    async def dial(self, host: str, port: int, ssl_context: ssl.SSLContext | None, timeout_s: float) -> Connection:
+        with trio.move_on_after(timeout_s):
+            plain = await trio.open_tcp_stream(host, port)
+            if ssl_context is None:
+                return _Connection(plain, plain)
+            try:
+                encrypted = trio.SSLStream(plain, ssl_context, server_hostname=host)
+                await _or_os_error(encrypted.do_handshake())
+            except BaseException:
+                plain.socket.close()
+                raise
+            return _Connection(plain, encrypted)
+        raise TimeoutError
+
+    async def pause(self, seconds: float) -> None:
+        with trio.move_on_after(seconds):
+            await self._woken.wait()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+
+async def _or_os_error(operation: Awaitable[_T]) -> _T:
+    try:
+        return await operation
+    except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+        raise OSError(str(error.__cause__ or error) or "the connection broke") from None
+
+
+def connect(
+    url: str = DEFAULT_URL,
+    *,
+    stream_url: str | None = None,
+    uuid: str | None = None,
+    client_class: str | None = None,
+    on_event: OnEvent = log_event,
+    backoff: Backoff | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    timeout_s: float = 10.0,
+) -> AsyncClient:
+    """A client of the engine whose public REST address is ``url``; see :func:`finstream_client.connect` for the
+    parameters."""
+    return AsyncClient(
+        _Network(),
+        url,
+        stream_url=stream_url,
+        uuid=uuid,
+        client_class=client_class,
+        on_event=on_event,
+        backoff=backoff,
+        ssl_context=ssl_context,
+        timeout_s=timeout_s,
+    )

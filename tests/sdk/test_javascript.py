@@ -1,0 +1,49 @@
+"""The client for JavaScript: its own tests (sdk/js/test) run by Node, against real engines."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "sdk/js"
+FILES = sorted((PACKAGE / "test").glob("*.test.js"))
+NO_TOPIC_BEST = pytest.mark.xfail(strict=True, reason="the engine has no topic `best` yet")
+CASES = [pytest.param(file, marks=NO_TOPIC_BEST if file.name == "best-source.test.js" else ()) for file in FILES]
+CONNECTING = {"client.test.js", "conformance.test.js", "worker.test.js"}
+
+
+def _run(node: Any, file: Path, *, built_in: bool) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FINSTREAM_")}
+    environment |= {"FINSTREAM_PYTHON": sys.executable, **node.socket_options(built_in=built_in)}
+    command = [node.program, "--test", "--test-reporter=spec", str(file)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=280)
+    sys.stdout.write(done.stdout)
+    assert done.returncode == 0, f"{done.stdout[-20_000:]}\n{done.stderr[-5_000:]}"
+    assert "tests 0" not in done.stdout, "it tests something"
+    assert "skipped 0" in done.stdout, "a test that is left out here has to be left out where its reader sees it"
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("file", CASES, ids=lambda file: file.name)
+def test_in_node(node: Any, file: Path) -> None:
+    """As Node is: with a WebSocket of its own, or, before version 22, with ours."""
+    if file.name == "types.test.js" and not (PACKAGE / "node_modules/.bin/tsc").exists():
+        pytest.skip("needs TypeScript: make setup, or npm ci in sdk/js")
+    _run(node, file, built_in=node.version >= 22)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("file", [file for file in FILES if file.name in CONNECTING], ids=lambda file: file.name)
+def test_with_the_other_web_socket(node: Any, file: Path) -> None:
+    """Without Node's own, or with it where it has to be asked for."""
+    _run(node, file, built_in=node.version < 22)
+
+
+def test_there_are_tests() -> None:
+    assert len(FILES) >= 5
+    assert {file.name for file in FILES} > CONNECTING
