@@ -36,6 +36,7 @@ MAX_LINE_BYTES = MAX_LINE
 cdef enum:
     SYMBOLS_AT_ONCE = 512           # copied for a snapshot while the pump waits
     ASSETS_AT_ONCE = 512
+    ACCOUNTS_AT_ONCE = 64
     TOPICS_AT_ONCE = 256            # subscribed while the pump waits
 
 cdef struct Wanted:
@@ -263,7 +264,7 @@ cdef class NativePump:
             take_account(outbox, &account)
             account.queued_bytes = dropped.queued_bytes
             account.oldest = dropped.oldest
-            self.pump.delivered_before += outbox.delivered
+            add_account(&self.pump.before, &account)
             self.pump.outboxes[handle >> 1 & ((1 << SLOT_BITS) - 1)] = NULL
             self.pump.outbox_count -= 1
             free_outbox(&self.pump, outbox)
@@ -618,24 +619,47 @@ cdef class NativePump:
         return None if outbox == NULL else account_tuple(&account)
 
     def statistics(self):
-        cdef uint64_t delivered
-        cdef uint64_t batches, lines, sends, partial, dropped
-        cdef int i, sources, outboxes
+        cdef Pump copy
         acquire(&self.pump)
-        delivered = self.pump.delivered_before
-        for i in range(self.pump.outbox_slots):
-            if self.pump.outboxes[i] != NULL:
-                settle_accounts(self.pump.outboxes[i])
-                delivered += self.pump.outboxes[i].delivered
-        batches = self.pump.batches
-        lines = self.pump.lines
-        sends = self.pump.sends
-        partial = self.pump.partial_sends
-        dropped = self.pump.events.dropped
-        sources = self.pump.source_count
-        outboxes = self.pump.outbox_count
+        copy = self.pump
         release(&self.pump)
-        return batches, lines, sends, partial, delivered, sources, outboxes, dropped
+        return (
+            copy.batches, copy.lines, copy.sends, copy.partial_sends, self.outbox_totals(0)[0][1], copy.source_count,
+            copy.outbox_count, copy.connections, copy.events.dropped, [copy.turns_by_lines[i] for i in range(<int> SIZES)],
+            [copy.turns_by_sends[i] for i in range(<int> SIZES)], copy.sampled_turns, copy.sampled_lines,
+            [copy.stage_time[i] for i in range(<int> STAGES)],
+        )
+
+    def outbox_totals(self, int most):
+        """The account of all outboxes together, those that are gone included; how many have something waiting; the handles of at
+        most so many of these."""
+        cdef Account total = self.pump.before  # outboxes are removed by our thread only
+        cdef Account account
+        cdef Outbox* outbox
+        cdef int i, next = 0, end, waiting = 0
+        cdef list handles = []
+        cdef int64_t[<int> ACCOUNTS_AT_ONCE] found
+        cdef int found_count
+        total.queued_bytes = total.queued_messages = total.oldest = 0
+        while next < self.pump.outbox_slots:  # a few at a time, for ticks are waiting
+            found_count = 0
+            acquire(&self.pump)
+            end = min(next + ACCOUNTS_AT_ONCE, self.pump.outbox_slots)
+            for i in range(next, end):
+                outbox = self.pump.outboxes[i]
+                if outbox == NULL:
+                    continue
+                take_account(outbox, &account)
+                add_account(&total, &account)
+                if account.queued_bytes:
+                    found[found_count] = outbox.handle
+                    found_count += 1
+            release(&self.pump)
+            next = end
+            waiting += found_count
+            for i in range(min(found_count, most - len(handles))):
+                handles.append(found[i])
+        return account_tuple(&total)[:9], waiting, handles
 
 
 cdef int read_wanted(Wanted* wanted, tuple topic) except -1:

@@ -87,6 +87,7 @@ cdef inline void flush(Pump* pump, bint in_between) noexcept nogil:
     """Send what the outboxes collected; afterwards ``out`` may be written anew. ``in_between``: whoever asks for the lock gets it
     after the next send; a batch for thousands takes long, and the control plane must not wait for all of it."""
     cdef int i
+    end_lap(pump, TENDING if in_between else TAKING)
     for i in range(pump.touched_count):
         if likely(pump.touched[i] != NULL):
             pump.touched[i].touched = 0
@@ -96,6 +97,7 @@ cdef inline void flush(Pump* pump, bint in_between) noexcept nogil:
             give_way(pump)
     pump.touched_count = 0
     pump.out_length = pump.out_lines_length = 0
+    end_lap(pump, SENDING)
 
 
 cdef inline void read_source(Pump* pump, int64_t handle, uint32_t events) noexcept nogil:
@@ -115,7 +117,9 @@ cdef inline void read_source(Pump* pump, int64_t handle, uint32_t events) noexce
     if source.rest_length:
         memcpy(pump.buffer, source.rest, source.rest_length)
     start = pump.buffer + source.rest_length
+    end_lap(pump, TENDING)
     n = read(source.fd, start, READ_BYTES)
+    end_lap(pump, READING)
     error = errno if n < 0 else 0
     if error == EAGAIN:
         return
@@ -137,6 +141,7 @@ cdef inline void read_source(Pump* pump, int64_t handle, uint32_t events) noexce
     else:
         source.full_since = 0
     take_lines(pump, source, start + n, received)
+    end_lap(pump, TAKING)
 
 
 cdef inline void look_after_sources(Pump* pump) noexcept nogil:

@@ -42,7 +42,9 @@ from finstream.pump_snapshots import (
     AssetStatistics,
     EncryptionStatistics,
     OutboxStatistics,
+    OutboxTotals,
     PumpStatistics,
+    StageTimes,
     SymbolStatistics,
 )
 from finstream.vocabulary.errors import PumpFailed
@@ -52,8 +54,8 @@ from finstream.vocabulary.settings import QualitySettings
 __all__ = [
     "ArenaEntry", "AssetStatistics", "BlockBuffered", "EncryptionStatistics", "Framing", "HalfFull", "LineRejected",
     "MemoryMark", "Message",
-    "OutboxClosed", "OutboxStatistics", "PeerClosed", "PeerEvent", "PeerFault", "PeerSilent", "Pump", "PumpEvent",
-    "PumpStatistics", "Requested", "SourceEnded", "SourceOverflowed", "StatusLine", "SymbolStatistics", "Wanted",
+    "OutboxClosed", "OutboxStatistics", "OutboxTotals", "PeerClosed", "PeerEvent", "PeerFault", "PeerSilent", "Pump", "PumpEvent",
+    "PumpStatistics", "Requested", "SourceEnded", "SourceOverflowed", "StageTimes", "StatusLine", "SymbolStatistics", "Wanted",
 ]  # fmt: skip
 
 Wanted = tuple[int, str | None, Policy]
@@ -381,7 +383,13 @@ class Pump:
         return None if values is None else OutboxStatistics(*values)
 
     def statistics(self) -> PumpStatistics:
-        return PumpStatistics(*self._native.statistics())
+        *counts, sampled_turns, sampled_lines, times = self._native.statistics()
+        return PumpStatistics(*counts, StageTimes(sampled_turns, sampled_lines, *times))
+
+    def outbox_totals(self, most: int = 0) -> tuple[OutboxTotals, list[int]]:
+        """All outboxes together, and the handles of at most so many that have something waiting."""
+        totals, waiting, handles = self._native.outbox_totals(most)
+        return OutboxTotals(*totals, waiting), handles
 
 
 def _native_topic(asset: int, symbol: str | None, policy: Policy) -> tuple[int, bytes | None, int, bool, int]:
