@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -32,6 +31,7 @@ from finstream import endings
 from finstream.beginnings import check_start, open_standard_streams, raise_descriptor_limit
 from finstream.children.supervisor import Supervisor
 from finstream.endings import explain
+from finstream.leaving import Leaving
 from finstream.pump import LineRejected, Pump, StatusLine
 from finstream.servers.admin import admin_token
 from finstream.servers.front import Front, Listeners
@@ -117,7 +117,8 @@ class Engine:
         self._log = get_logger("engine")
         self._assets = set(settings.assets)
         self._epoch = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"
-        self.stop = Stop(self._log, self._leave_at_once)
+        self._leaving = Leaving(lambda: self._supervisor.statuses(), lambda: self._config.running, logs)
+        self.stop = Stop(self._log, self._leaving.at_once)
         self._bus = Bus()
         self._pump = Pump(simulated=settings.mode == "simulation", line_bytes=settings.limits.line_bytes)
         self._pump.on_line(self._hear)
@@ -179,7 +180,7 @@ class Engine:
         """Returns after :attr:`stop` was asked for, and everything has ended in its order."""
         async with trio.open_nursery() as services:
             await services.start(self.stop.heed_signals)
-            services.start_soon(self.stop.give_up_waiting, self._longest_ladder_s)
+            services.start_soon(self.stop.give_up_waiting, self._leaving.longest_ladder_s)
             await services.start(self._store.run)
             await services.start(self._dead_letters.run)
             await services.start(self._sessions.run)
@@ -208,7 +209,7 @@ class Engine:
                 ready(urls)
                 await self.stop.asked.wait()
                 watching.cancel_scope.cancel()
-            self._front.stop(self.stop.reason, children_s=self._ladder_under_way_s())
+            self._front.stop(self.stop.reason, children_s=self._leaving.ladder_under_way_s())
 
     # --- told by others ---
 
@@ -258,26 +259,3 @@ class Engine:
             raise
         if not self.stop.ask("engine_restarting", origin):
             raise RequestError("wrong-state", "the engine is stopping already")
-
-    # --- the end ---
-
-    def _longest_ladder_s(self) -> float:
-        """Of all children that there may be."""
-        running = self._config.running
-        return max((child.stop_grace_s for child in [*running.assets.values(), *running.sinks.values()]), default=0.0)
-
-    def _ladder_under_way_s(self) -> float:
-        """Of the children that have a process; of sinks, nobody knows."""
-        running = self._config.running
-        alive = {status.name for status in self._supervisor.statuses() if status.pid is not None}
-        children = [*(child for name, child in running.assets.items() if name in alive), *running.sinks.values()]
-        return max((child.stop_grace_s for child in children), default=0.0)
-
-    def _leave_at_once(self, code: int) -> None:
-        """The ingestors first; whatever is left of anything, the guardian ends."""
-        for status in self._supervisor.statuses():
-            if status.pid is not None:
-                with suppress(OSError):
-                    os.killpg(status.pid, signal.SIGKILL)
-        self._logs.close()
-        os._exit(code)

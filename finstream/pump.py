@@ -384,12 +384,14 @@ class Pump:
 
     def statistics(self) -> PumpStatistics:
         *counts, sampled_turns, sampled_lines, times = self._native.statistics()
-        return PumpStatistics(*counts, StageTimes(sampled_turns, sampled_lines, *times))
+        values: tuple[Any, ...] = (*counts, StageTimes(sampled_turns, sampled_lines, *times))
+        return PumpStatistics(*values)
 
     def outbox_totals(self, most: int = 0) -> tuple[OutboxTotals, list[int]]:
         """All outboxes together, and the handles of at most so many that have something waiting."""
         totals, waiting, handles = self._native.outbox_totals(most)
-        return OutboxTotals(*totals, waiting), handles
+        values = (*totals, waiting)
+        return OutboxTotals(*values), handles
 
 
 def _native_topic(asset: int, symbol: str | None, policy: Policy) -> tuple[int, bytes | None, int, bool, int]:
