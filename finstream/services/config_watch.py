@@ -29,7 +29,7 @@ from finstream.vocabulary.errors import ConfigError, RequestError
 from finstream.vocabulary.events import ConfigRejected, ConfigReloaded
 from finstream.vocabulary.settings import Settings
 
-__all__ = ["Apply", "ConfigWatch"]
+__all__ = ["Apply", "ConfigStatistics", "ConfigWatch"]
 
 Apply = Callable[[Settings, Plan], Awaitable[None]]
 """Bring the engine from the settings it runs with to these. Runs to its end before the next reload begins."""
@@ -41,6 +41,11 @@ _STEP_MS = 250
 _LOOK_ANYWAY_MS = 5000
 _LOOK_UNWATCHED_S = 1
 _Signature = tuple[int, ...]
+
+
+class ConfigStatistics(msgspec.Struct, frozen=True):
+    reloads: int
+    rejections: int
 
 
 class _Request(msgspec.Struct):
@@ -77,6 +82,10 @@ class ConfigWatch:
         self._requests, self._requested = trio.open_memory_channel[_Request](0)
         self._seen = b""
         self._seen_signature: _Signature = ()
+        self._reloads = self._rejections = 0
+
+    def statistics(self) -> ConfigStatistics:
+        return ConfigStatistics(self._reloads, self._rejections)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Watch and reload until cancelled. What ``apply`` raises ends it."""
@@ -120,10 +129,12 @@ class ConfigWatch:
         except ConfigError as error:
             self._logger.error("configuration rejected", path=str(self._path), error=str(error), origin=origin)
             self._bus.publish(ConfigRejected(path=str(self._path), error=str(error)))
+            self._rejections += 1
             raise
         changes = plan(self.running, new)
         await self._apply(effective, changes)
         self.running = effective
+        self._reloads += 1
         told = {
             "started": changes.started,
             "stopped": changes.stopped,

@@ -9,7 +9,7 @@ from finstream.vocabulary.market import Phase, Source
 __all__ = [
     "AssetStateChanged", "ClientConnected", "ClientDisconnected", "ClientRegistered", "ClientUnregistered", "CommandReceived",
     "ConfigRejected", "ConfigReloaded", "Event", "IngestorStatus", "LinesRejected", "LogLevelChanged",
-    "MarketStatus", "MemoryPressure", "Receipt",
+    "MarketStatus", "MemoryPressure", "Receipt", "TelemetryTick",
 ]
 
 
@@ -146,8 +146,16 @@ class MemoryPressure(_Event, frozen=True, kw_only=True, tag="MemoryPressure"):
     """What waited for it."""
 
 
+class TelemetryTick(_Event, frozen=True, kw_only=True, tag="TelemetryTick"):
+    """Telemetry has looked at everything."""
+
+    at: int
+    telemetry: msgspec.Raw
+    """JSON as of :class:`finstream.services.telemetry_view.Telemetry`, encoded once for all who pass it on."""
+
+
 Event = (
     AssetStateChanged | IngestorStatus | LinesRejected | ClientRegistered | ClientUnregistered | ClientConnected
     | ClientDisconnected | CommandReceived | ConfigReloaded | ConfigRejected | LogLevelChanged | MarketStatus
-    | MemoryPressure
+    | MemoryPressure | TelemetryTick
 )
