@@ -7,7 +7,7 @@ The nursery tree, from the outside in. Whoever uses something lives inside it, s
       pump        the data plane's thread                   ends once nothing reaches it any more
         children  ingestors and sinks, memory guard         climb their stop ladders once nobody listens
           front   public, admin, stream                     stops accepting, says goodbye, drains
-            configuration watch, scheduled restarts
+            configuration watch, scheduled restarts, telemetry
 
 ``run_engine`` turns every ending into an exit code and one clear line in the log.
 """
@@ -49,6 +49,8 @@ from finstream.services.new_york import local
 from finstream.services.restart_times import RestartTimes
 from finstream.services.sessions import Sessions
 from finstream.services.store import Store
+from finstream.services.telemetry import Telemetry
+from finstream.services.telemetry_look import Look, Parts
 from finstream.stopping import Stop
 from finstream.vocabulary.errors import ConfigError, RequestError
 from finstream.vocabulary.events import ConfigRejected, IngestorStatus, LogLevelChanged, MarketStatus
@@ -158,6 +160,21 @@ class Engine:
         self._config = ConfigWatch(
             path, settings, bus=self._bus, logger=get_logger("confman"), apply=self._apply, prepare=self._renew_certificate
         )
+        parts = Parts(
+            pump=self._pump,
+            bus=self._bus,
+            logs=logs,
+            children=self._supervisor.statistics,
+            clients=self._sessions.statistics,
+            memory=self._memory.statistics,
+            dead_letters=self._dead_letters.statistics,
+            store=self._store.statistics,
+            config=self._config.statistics,
+            servers=lambda: self._front.statistics(),
+            market=self._metronome.view,
+        )
+        look = Look(parts, epoch=self._epoch, mode=settings.mode)
+        self._telemetry = Telemetry(settings.telemetry, look, bus=self._bus, logger=get_logger("telemetry"))
         self._front = Front(
             settings,
             listeners,
@@ -166,6 +183,7 @@ class Engine:
             supervisor=self._supervisor,
             memory=self._memory,
             metronome=self._metronome,
+            telemetry=self._telemetry,
             config=self._config,
             logs=logs,
             bus=self._bus,
@@ -201,6 +219,7 @@ class Engine:
             await front.start(self._front.run)
             async with trio.open_nursery() as watching:
                 await watching.start(self._config.run)
+                await watching.start(self._telemetry.run)
                 watching.start_soon(self._restart_times.run)
                 urls = self._listeners.urls(secure=self._tls is not None)
                 self._log.info(
@@ -230,6 +249,7 @@ class Engine:
         self._memory.apply(settings.limits)
         await self._supervisor.apply(settings)
         self._metronome.apply(settings)
+        self._telemetry.apply(settings.telemetry)
         self._restart_times.apply(settings)
         self._sessions.refresh_assets()
 

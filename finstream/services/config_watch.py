@@ -21,8 +21,8 @@ from watchfiles import awatch
 from watchfiles._rust_notify import WatchfilesRustInternalError
 
 from finstream.services.config import load
-from finstream.services.config_checks import check
-from finstream.services.config_plan import Plan, plan, with_engine_keys_of
+from finstream.services.config_plan import Plan, plan
+from finstream.services.config_trial import effective, try_out
 from finstream.services.logs import Logger
 from finstream.services.ports import Publisher
 from finstream.vocabulary.errors import ConfigError, RequestError
@@ -84,6 +84,14 @@ class ConfigWatch:
         self._seen_signature: _Signature = ()
         self._reloads = self._rejections = 0
 
+    def try_out(self, text: str | None = None) -> Plan:
+        """What :meth:`reload` would change now, or would if ``text`` were in the file.
+
+        Raises:
+          ConfigError: it would be rejected.
+        """
+        return try_out(self.running, self._path, text)
+
     def statistics(self) -> ConfigStatistics:
         return ConfigStatistics(self._reloads, self._rejections)
 
@@ -123,8 +131,7 @@ class ConfigWatch:
         self._note_seen()
         try:
             new = load(self._path)
-            effective = with_engine_keys_of(self.running, new)
-            self._check_effective(new, effective)
+            applicable = effective(self.running, new)
             self._prepare()
         except ConfigError as error:
             self._logger.error("configuration rejected", path=str(self._path), error=str(error), origin=origin)
@@ -132,8 +139,8 @@ class ConfigWatch:
             self._rejections += 1
             raise
         changes = plan(self.running, new)
-        await self._apply(effective, changes)
-        self.running = effective
+        await self._apply(applicable, changes)
+        self.running = applicable
         self._reloads += 1
         told = {
             "started": changes.started,
@@ -144,14 +151,6 @@ class ConfigWatch:
         self._logger.info("configuration reloaded", path=str(self._path), origin=origin, hot=changes.hot, **told)
         self._bus.publish(ConfigReloaded(path=str(self._path), **told))
         return changes
-
-    def _check_effective(self, new: Settings, effective: Settings) -> None:
-        """The mode cannot change while the engine runs: what is only right in the new mode must wait for it."""
-        try:
-            check(effective)
-        except ConfigError as error:
-            problem = f"cannot change from {self.running.mode} to {new.mode} while the engine runs, and {error}"
-            raise ConfigError("mode", problem, "restart the engine") from None
 
     async def _watch(self) -> None:
         with suppress(ConfigError):  # if it changed since the engine read it, the first look finds that out
