@@ -171,7 +171,7 @@ class Engine:
             store=self._store.statistics,
             config=self._config.statistics,
             servers=lambda: self._front.statistics(),
-            market=self._metronome.view,
+            market=self._metronome.view_now,
         )
         look = Look(parts, epoch=self._epoch, mode=settings.mode)
         self._telemetry = Telemetry(settings.telemetry, look, bus=self._bus, logger=get_logger("telemetry"))

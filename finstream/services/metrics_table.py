@@ -197,7 +197,7 @@ METRICS = (
     Metric("finstream_config_rejections_total", "counter", (), "Configurations rejected since the start.",
            _one(lambda view: view.config.rejections)),
     Metric("finstream_market_status", "gauge", ("market", "status"), "Always 1, for the status that the stock market is in.",
-           lambda view: [((view.market.market, view.market.status), 1)]),
+           lambda view: [] if view.market is None else [((view.market.market, view.market.status), 1)]),
     Metric("finstream_noc_connections", "gauge", (), "Open connections of the NOC.",
            _one(lambda view: view.servers.noc_connections)),
     Metric("finstream_noc_dropped_total", "counter", (), "Connections of the NOC that were dropped because they did not read.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -59,7 +59,7 @@ class Parts(NamedTuple):
     store: Callable[[], StoreStatistics]
     config: Callable[[], ConfigStatistics]
     servers: Callable[[], ServerStatistics]
-    market: Callable[[], Awaitable[MarketView]]
+    market: Callable[[], MarketView | None]
 
 
 _OF_CHILD = tuple(name for name in ChildFigures.__struct_fields__ if name != "process")
@@ -87,7 +87,6 @@ class Look:
         pids = [child.pid for child in (*children.assets, *children.sinks) if child.pid is not None]
         # In a thread: with hundreds of children, reading /proc would keep everybody else waiting.
         system, found = await trio.to_thread.run_sync(self._machine, pids)
-        market = await parts.market()
         self._rates.begin(trio.current_time())
         places = {place.asset: place for place in arena_view.overall(parts.pump, {each.name: each for each in children.assets})}
         clients = parts.clients()
@@ -121,7 +120,7 @@ class Look:
             dead_letters=parts.dead_letters(),
             store=parts.store(),
             config=parts.config(),
-            market=market,
+            market=parts.market(),
             servers=parts.servers(),
         )
 

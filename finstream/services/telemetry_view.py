@@ -136,5 +136,6 @@ class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
     dead_letters: DeadLetterStatistics
     store: StoreStatistics
     config: ConfigStatistics
-    market: MarketView
+    market: MarketView | None
+    """Null in the first moments of the engine."""
     servers: ServerStatistics
