@@ -10,7 +10,7 @@ from typing import Any
 import h11
 import msgspec
 from hypercorn import protocol
-from hypercorn.events import Closed
+from hypercorn.events import Closed, Event
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import ConnectionState
 
@@ -32,7 +32,16 @@ class _Http1(H11Protocol):
         super().__init__(*arguments, **named)
         # For a WebSocket whose client does not read: Hypercorn's own sending cannot be cancelled, so somebody has to end its wait.
         server: Any = getattr(self.send, "__self__")  # noqa: B009 - the method's owner, Hypercorn's TCPServer
-        self.connection_state = ConnectionState({**self.connection_state, "cut_off": partial(_cut_off, server)})
+        self._cut_off = partial(_cut_off, server)
+        self.connection_state = ConnectionState({**self.connection_state, "cut_off": self._cut_off})
+
+    async def handle(self, event: Event) -> None:
+        try:
+            await super().handle(event)
+        except h11.LocalProtocolError:
+            # A client that sends frames before its handshake was answered gets two answers from Hypercorn, and the second fails.
+            # That must end its connection, not the server.
+            self._cut_off()
 
     async def _send_error_response(self, status_code: int) -> None:
         refusal = _TOO_LARGE if status_code == _TOO_LARGE.status else _MALFORMED

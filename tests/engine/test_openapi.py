@@ -16,7 +16,8 @@ PUBLIC = {
 }  # fmt: skip
 ADMIN = {
     "/v1/assets/{asset}/pause", "/v1/assets/{asset}/start", "/v1/assets/{asset}/restart", "/v1/config/reload",
-    "/v1/config/plan", "/v1/clients/{uuid}/disconnect", "/v1/telemetry", "/v1/logs/level", "/v1/market/simulation", "/v1/reboot", "/health/liveness", "/health/readiness", "/openapi.json",
+    "/v1/config/plan", "/v1/clients/{uuid}/disconnect", "/v1/telemetry", "/v1/logs/level", "/v1/market/simulation",
+    "/v1/reboot", "/health/liveness", "/health/readiness", "/openapi.json",
 }  # fmt: skip
 BODIES = {
     "register": {}, "replaceSubscriptions": {"topics": ["tick"]}, "subscribe": {"topics": ["tick:A"]},
