@@ -619,15 +619,23 @@ cdef class NativePump:
         return None if outbox == NULL else account_tuple(&account)
 
     def statistics(self):
-        cdef Pump copy
+        cdef uint64_t[9] counts
+        cdef uint64_t[<int> SIZES] by_lines, by_sends
+        cdef int64_t[<int> STAGES] times
+        cdef int i
         acquire(&self.pump)
-        copy = self.pump
+        counts = [
+            self.pump.batches, self.pump.lines, self.pump.sends, self.pump.partial_sends, self.pump.source_count,
+            self.pump.outbox_count, self.pump.events.dropped, self.pump.sampled_turns, self.pump.sampled_lines,
+        ]
+        by_lines = self.pump.turns_by_lines
+        by_sends = self.pump.turns_by_sends
+        times = self.pump.stage_time
         release(&self.pump)
         return (
-            copy.batches, copy.lines, copy.sends, copy.partial_sends, self.outbox_totals(0)[0][1], copy.source_count,
-            copy.outbox_count, copy.connections, copy.events.dropped, [copy.turns_by_lines[i] for i in range(<int> SIZES)],
-            [copy.turns_by_sends[i] for i in range(<int> SIZES)], copy.sampled_turns, copy.sampled_lines,
-            [copy.stage_time[i] for i in range(<int> STAGES)],
+            counts[0], counts[1], counts[2], counts[3], self.outbox_totals(0)[0][1], counts[4], counts[5], self.pump.connections,
+            counts[6], [by_lines[i] for i in range(<int> SIZES)], [by_sends[i] for i in range(<int> SIZES)], counts[7], counts[8],
+            [times[i] for i in range(<int> STAGES)],
         )
 
     def outbox_totals(self, int most):
