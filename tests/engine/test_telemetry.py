@@ -49,6 +49,7 @@ def busy(engine: Any, tools: Any) -> Any:
         client.send('{"op":"subscribe","topics":["tick"]}')
         tools.hear(client, "tick")
     engine.admin("POST", "/v1/config/reload")
+    tools.until(lambda: telemetry(engine)["pump"]["lines"] and telemetry(engine)["assets"][0]["ticks"])  # it may be a second old
     return engine
 
 
