@@ -21,7 +21,7 @@ class Readiness:
         self.serves = False
         """Whether everything has been started, and nothing is being stopped."""
         self._pump = pump
-        self._listeners = listeners
+        self._listeners = {name: (listener, listener.getsockname()) for name, listener in listeners.items()}
         self._failed: set[str] = set()
 
     def server_is(self, up: bool, listener: str) -> None:
@@ -36,8 +36,8 @@ class Readiness:
         if not self.serves:
             return ["the engine is starting or stopping"]
         found = [] if self._pump.running else ["the pump does not run"]
-        for name, listener in self._listeners.items():
-            if name in self._failed or not _accepts(listener):
+        for name, (listener, address) in self._listeners.items():
+            if name in self._failed or not _accepts(listener, address):
                 found.append(f"listen.{name} accepts no connections")
         return found
 
@@ -45,8 +45,9 @@ class Readiness:
         return not self.problems()
 
 
-def _accepts(listener: socket.socket) -> bool:
+def _accepts(listener: socket.socket, address: object) -> bool:
+    """Whether it does, and where everybody was told that it would: with port 0, one that is opened again gets another port."""
     try:
-        return listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) != 0
+        return listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) != 0 and listener.getsockname() == address
     except OSError:  # it is closed
         return False
