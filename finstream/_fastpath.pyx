@@ -37,6 +37,7 @@ cdef enum:
     SYMBOLS_AT_ONCE = 512           # copied for a snapshot while the pump waits
     ASSETS_AT_ONCE = 512
     CONTESTS_AT_ONCE = 128          # buckets of them
+    ACCOUNTS_AT_ONCE = 64
     TOPICS_AT_ONCE = 256            # subscribed while the pump waits
 
 cdef struct Wanted:
@@ -276,7 +277,7 @@ cdef class NativePump:
             take_account(outbox, &account)
             account.queued_bytes = dropped.queued_bytes
             account.oldest = dropped.oldest
-            self.pump.delivered_before += outbox.delivered
+            add_account(&self.pump.before, &account)
             self.pump.outboxes[handle >> 1 & ((1 << SLOT_BITS) - 1)] = NULL
             self.pump.outbox_count -= 1
             free_outbox(&self.pump, outbox)
@@ -725,24 +726,55 @@ cdef class NativePump:
         return None if outbox == NULL else account_tuple(&account)
 
     def statistics(self):
-        cdef uint64_t delivered
-        cdef uint64_t batches, lines, sends, partial, dropped
-        cdef int i, sources, outboxes
+        cdef uint64_t[9] counts
+        cdef uint64_t[<int> SIZES] by_lines, by_sends
+        cdef int64_t[<int> STAGES] times
+        cdef int i
         acquire(&self.pump)
-        delivered = self.pump.delivered_before
-        for i in range(self.pump.outbox_slots):
-            if self.pump.outboxes[i] != NULL:
-                settle_accounts(self.pump.outboxes[i])
-                delivered += self.pump.outboxes[i].delivered
-        batches = self.pump.batches
-        lines = self.pump.lines
-        sends = self.pump.sends
-        partial = self.pump.partial_sends
-        dropped = self.pump.events.dropped
-        sources = self.pump.source_count
-        outboxes = self.pump.outbox_count
+        counts = [
+            self.pump.batches, self.pump.lines, self.pump.sends, self.pump.partial_sends, self.pump.source_count,
+            self.pump.outbox_count, self.pump.events.dropped, self.pump.sampled_turns, self.pump.sampled_lines,
+        ]
+        by_lines = self.pump.turns_by_lines
+        by_sends = self.pump.turns_by_sends
+        times = self.pump.stage_time
         release(&self.pump)
-        return batches, lines, sends, partial, delivered, sources, outboxes, dropped
+        return (
+            counts[0], counts[1], counts[2], counts[3], self.outbox_totals(0)[0][1], counts[4], counts[5], self.pump.connections,
+            counts[6], [by_lines[i] for i in range(<int> SIZES)], [by_sends[i] for i in range(<int> SIZES)], counts[7], counts[8],
+            [times[i] for i in range(<int> STAGES)],
+        )
+
+    def outbox_totals(self, int most):
+        """The account of all outboxes together, those that are gone included; how many have something waiting; the handles of at
+        most so many of these."""
+        cdef Account total = self.pump.before  # outboxes are removed by our thread only
+        cdef Account account
+        cdef Outbox* outbox
+        cdef int i, next = 0, end, waiting = 0
+        cdef list handles = []
+        cdef int64_t[<int> ACCOUNTS_AT_ONCE] found
+        cdef int found_count
+        total.queued_bytes = total.queued_messages = total.oldest = 0
+        while next < self.pump.outbox_slots:  # a few at a time, for ticks are waiting
+            found_count = 0
+            acquire(&self.pump)
+            end = min(next + ACCOUNTS_AT_ONCE, self.pump.outbox_slots)
+            for i in range(next, end):
+                outbox = self.pump.outboxes[i]
+                if outbox == NULL:
+                    continue
+                take_account(outbox, &account)
+                add_account(&total, &account)
+                if account.queued_bytes:
+                    found[found_count] = outbox.handle
+                    found_count += 1
+            release(&self.pump)
+            next = end
+            waiting += found_count
+            for i in range(min(found_count, most - len(handles))):
+                handles.append(found[i])
+        return account_tuple(&total)[:9], waiting, handles
 
 
 cdef int read_wanted(Wanted* wanted, tuple topic) except -1:

@@ -88,6 +88,7 @@ cdef inline void flush(Pump* pump, bint in_between) noexcept nogil:
     """Send what the outboxes collected; afterwards ``out`` may be written anew. ``in_between``: whoever asks for the lock gets it
     after the next send; a batch for thousands takes long, and the control plane must not wait for all of it."""
     cdef int i
+    end_lap(pump, TENDING if in_between else TAKING)
     for i in range(pump.touched_count):
         if likely(pump.touched[i] != NULL):
             pump.touched[i].touched = 0
@@ -97,3 +98,4 @@ cdef inline void flush(Pump* pump, bint in_between) noexcept nogil:
             give_way(pump)
     pump.touched_count = 0
     pump.out_length = pump.out_lines_length = 0
+    end_lap(pump, SENDING)

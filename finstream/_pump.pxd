@@ -12,6 +12,9 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcmp, memcpy, memmove, memset, strlen
 from posix.unistd cimport close, read, write
 
+cdef extern from *:
+    int leading_zeros "__builtin_clzll"(unsigned long long value) noexcept nogil
+
 from finstream._arena cimport *
 from finstream._assets cimport *
 from finstream._contests cimport Contests
@@ -32,6 +35,16 @@ cdef enum:
     TIMER = 4
     OUTBOX_BIT = 1
     SLOT_BITS = 24
+    SIZES = 16                      # of a distribution: up to 1, 2, 4, … 16,384, and more
+    SAMPLED_TURNS = 1024            # one turn in so many has its time taken
+
+# What the time of a turn goes to; each lap ends one of them.
+cdef enum Stage:
+    READING                         # of ingestors' pipes
+    TAKING                          # their lines: parsed, ranked, encoded, given to the outboxes
+    SENDING                         # to subscribers
+    TENDING                         # connections, who waits, the clock
+    STAGES
 
 cdef struct Source:
     int64_t handle
@@ -126,7 +139,14 @@ cdef struct Pump:
     uint64_t lines
     uint64_t sends
     uint64_t partial_sends
-    uint64_t delivered_before       # by outboxes that are gone
+    uint64_t[SIZES] turns_by_lines  # those that read any
+    uint64_t[SIZES] turns_by_sends
+    bint sampling                   # this turn's time is taken
+    int64_t lap_start               # ns, monotonic
+    uint64_t sampled_turns
+    uint64_t sampled_lines
+    int64_t[STAGES] stage_time      # ns, of the sampled turns
+    Account before                  # of the outboxes that are gone, together
 
 
 cdef inline int64_t to_ns(int64_t ms) noexcept nogil:
@@ -169,6 +189,23 @@ cdef inline int64_t turn_time(Pump* pump) noexcept nogil:
     if pump.turn == 0:
         pump.turn = now_ns(CLOCK_MONOTONIC)
     return pump.turn
+
+
+cdef inline void end_lap(Pump* pump, Stage stage) noexcept nogil:
+    """The time since the last lap went to this."""
+    cdef int64_t now
+    if unlikely(pump.sampling):
+        now = now_ns(CLOCK_MONOTONIC)
+        pump.stage_time[<int> stage] += now - pump.lap_start
+        pump.lap_start = now
+
+
+cdef inline void count_size(uint64_t* distribution, uint64_t size) noexcept nogil:
+    """In the bucket of 1, 2, 3 to 4, 5 to 8, and so on; nothing is not counted."""
+    cdef int place
+    if size:
+        place = 63 - leading_zeros(2 * size - 1)
+        distribution[place if place < SIZES else SIZES - 1] += 1
 
 
 cdef inline void wake(Pump* pump) noexcept nogil:

@@ -146,6 +146,19 @@ cdef inline void take_account(Outbox* outbox, Account* account) noexcept nogil:
         account.queued_bytes += outbox.slices[i].iov_len
 
 
+cdef inline void add_account(Account* total, const Account* account) noexcept nogil:
+    total.published += account.published
+    total.delivered += account.delivered
+    total.queued_bytes += account.queued_bytes
+    total.queued_messages += account.queued_messages
+    total.skipped += account.skipped
+    total.conflated += account.conflated
+    total.killed += account.killed
+    total.sent_bytes += account.sent_bytes
+    if account.oldest > total.oldest:
+        total.oldest = account.oldest
+
+
 cdef inline void unrate(Pump* pump, Rules* rules) noexcept nogil:
     if rules.interval == 0:
         return

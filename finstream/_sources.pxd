@@ -34,7 +34,9 @@ cdef inline void read_source(Pump* pump, int64_t handle, uint32_t events) noexce
     if source.rest_length:
         memcpy(pump.buffer, source.rest, source.rest_length)
     start = pump.buffer + source.rest_length
+    end_lap(pump, TENDING)
     n = read(source.fd, start, READ_BYTES)
+    end_lap(pump, READING)
     error = errno if n < 0 else 0
     if error == EAGAIN:
         return
@@ -56,6 +58,7 @@ cdef inline void read_source(Pump* pump, int64_t handle, uint32_t events) noexce
     else:
         source.full_since = 0
     take_lines(pump, source, start + n, received)
+    end_lap(pump, TAKING)
 
 
 cdef inline void look_after_sources(Pump* pump) noexcept nogil:

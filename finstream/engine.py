@@ -7,7 +7,7 @@ The nursery tree, from the outside in. Whoever uses something lives inside it, s
       pump        the data plane's thread                   ends once nothing reaches it any more
         children  ingestors, sinks, what guards them        climb their stop ladders once nobody listens
           front   public, admin, stream                     stops accepting, says goodbye, drains
-            configuration watch, scheduled restarts
+            configuration watch, scheduled restarts, telemetry
 
 ``run_engine`` turns every ending into an exit code and one clear line in the log.
 """
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -32,6 +31,7 @@ from finstream import endings
 from finstream.beginnings import check_start, open_standard_streams, raise_descriptor_limit
 from finstream.children.supervisor import Supervisor
 from finstream.endings import explain
+from finstream.leaving import Leaving
 from finstream.pump import LineRejected, Pump, StatusLine, Switched
 from finstream.servers.admin import admin_token
 from finstream.servers.front import Front, Listeners
@@ -51,6 +51,8 @@ from finstream.services.new_york import local
 from finstream.services.restart_times import RestartTimes
 from finstream.services.sessions import Sessions
 from finstream.services.store import Store
+from finstream.services.telemetry import Telemetry
+from finstream.services.telemetry_look import Look, Parts
 from finstream.stopping import Stop
 from finstream.vocabulary.errors import ConfigError, RequestError
 from finstream.vocabulary.events import BestSwitched, ConfigRejected, IngestorStatus, LogLevelChanged, MarketStatus
@@ -120,7 +122,8 @@ class Engine:
         self._log = get_logger("engine")
         self._assets = {*settings.assets, BEST}
         self._epoch = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"
-        self.stop = Stop(self._log, self._leave_at_once)
+        self._leaving = Leaving(lambda: self._supervisor.statuses(), lambda: self._config.running, logs)
+        self.stop = Stop(self._log, self._leaving.at_once)
         self._bus = Bus()
         self._pump = Pump(simulated=settings.mode == "simulation", line_bytes=settings.limits.line_bytes)
         self._pump.on_line(self._hear)
@@ -170,6 +173,21 @@ class Engine:
         self._config = ConfigWatch(
             path, settings, bus=self._bus, logger=get_logger("confman"), apply=self._apply, prepare=self._renew_certificate
         )
+        parts = Parts(
+            pump=self._pump,
+            bus=self._bus,
+            logs=logs,
+            children=self._supervisor.statistics,
+            clients=self._sessions.statistics,
+            memory=self._memory.statistics,
+            dead_letters=self._dead_letters.statistics,
+            store=self._store.statistics,
+            config=self._config.statistics,
+            servers=lambda: self._front.statistics(),
+            market=self._metronome.view_now,
+        )
+        look = Look(parts, epoch=self._epoch, mode=settings.mode)
+        self._telemetry = Telemetry(settings.telemetry, look, bus=self._bus, logger=get_logger("telemetry"))
         self._front = Front(
             settings,
             listeners,
@@ -180,6 +198,7 @@ class Engine:
             metronome=self._metronome,
             health=self._health,
             hours=self._hours,
+            telemetry=self._telemetry,
             config=self._config,
             logs=logs,
             bus=self._bus,
@@ -194,7 +213,7 @@ class Engine:
         """Returns after :attr:`stop` was asked for, and everything has ended in its order."""
         async with trio.open_nursery() as services:
             await services.start(self.stop.heed_signals)
-            services.start_soon(self.stop.give_up_waiting, self._longest_ladder_s)
+            services.start_soon(self.stop.give_up_waiting, self._leaving.longest_ladder_s)
             await services.start(self._store.run)
             await services.start(self._dead_letters.run)
             await services.start(self._sessions.run)
@@ -216,6 +235,7 @@ class Engine:
             await front.start(self._front.run)
             async with trio.open_nursery() as watching:
                 await watching.start(self._config.run)
+                await watching.start(self._telemetry.run)
                 watching.start_soon(self._restart_times.run)
                 urls = self._listeners.urls(secure=self._tls is not None)
                 self._log.info(
@@ -224,7 +244,7 @@ class Engine:
                 ready(urls)
                 await self.stop.asked.wait()
                 watching.cancel_scope.cancel()
-            self._front.stop(self.stop.reason, children_s=self._ladder_under_way_s())
+            self._front.stop(self.stop.reason, children_s=self._leaving.ladder_under_way_s())
 
     # --- told by others ---
 
@@ -245,6 +265,7 @@ class Engine:
         self._memory.apply(settings.limits)
         await self._supervisor.apply(settings)
         self._metronome.apply(settings)
+        self._telemetry.apply(settings.telemetry)
         self._restart_times.apply(settings)
         self._sessions.refresh_assets()
 
@@ -287,26 +308,3 @@ class Engine:
             raise
         if not self.stop.ask("engine_restarting", origin):
             raise RequestError("wrong-state", "the engine is stopping already")
-
-    # --- the end ---
-
-    def _longest_ladder_s(self) -> float:
-        """Of all children that there may be."""
-        running = self._config.running
-        return max((child.stop_grace_s for child in [*running.assets.values(), *running.sinks.values()]), default=0.0)
-
-    def _ladder_under_way_s(self) -> float:
-        """Of the children that have a process; of sinks, nobody knows."""
-        running = self._config.running
-        alive = {status.name for status in self._supervisor.statuses() if status.pid is not None}
-        children = [*(child for name, child in running.assets.items() if name in alive), *running.sinks.values()]
-        return max((child.stop_grace_s for child in children), default=0.0)
-
-    def _leave_at_once(self, code: int) -> None:
-        """The ingestors first; whatever is left of anything, the guardian ends."""
-        for status in self._supervisor.statuses():
-            if status.pid is not None:
-                with suppress(OSError):
-                    os.killpg(status.pid, signal.SIGKILL)
-        self._logs.close()
-        os._exit(code)

@@ -45,7 +45,9 @@ from finstream.pump_snapshots import (
     Form,
     Lags,
     OutboxStatistics,
+    OutboxTotals,
     PumpStatistics,
+    StageTimes,
     SymbolForm,
     SymbolStatistics,
     Tally,
@@ -56,10 +58,9 @@ from finstream.vocabulary.settings import QualitySettings
 
 __all__ = [
     "ArenaEntry", "AssetStatistics", "BlockBuffered", "EncryptionStatistics", "Form", "Framing", "HalfFull", "Lags",
-    "LineRejected", "MemoryMark", "Message",
-    "OutboxClosed", "OutboxStatistics", "PeerClosed", "PeerEvent", "PeerFault", "PeerSilent", "Pump", "PumpEvent",
-    "PumpStatistics", "Requested", "SourceEnded", "SourceOverflowed", "StatusLine", "Switched", "SymbolForm", "SymbolStatistics",
-    "Tally", "Wanted",
+    "LineRejected", "MemoryMark", "Message", "OutboxClosed", "OutboxStatistics", "OutboxTotals", "PeerClosed", "PeerEvent",
+    "PeerFault", "PeerSilent", "Pump", "PumpEvent", "PumpStatistics", "Requested", "SourceEnded", "SourceOverflowed",
+    "StageTimes", "StatusLine", "Switched", "SymbolForm", "SymbolStatistics", "Tally", "Wanted",
 ]  # fmt: skip
 
 Wanted = tuple[int, str | None, Policy]
@@ -421,7 +422,15 @@ class Pump:
         return None if values is None else OutboxStatistics(*values)
 
     def statistics(self) -> PumpStatistics:
-        return PumpStatistics(*self._native.statistics())
+        *counts, sampled_turns, sampled_lines, times = self._native.statistics()
+        values: tuple[Any, ...] = (*counts, StageTimes(sampled_turns, sampled_lines, *times))
+        return PumpStatistics(*values)
+
+    def outbox_totals(self, most: int = 0) -> tuple[OutboxTotals, list[int]]:
+        """All outboxes together, and the handles of at most so many that have something waiting."""
+        totals, waiting, handles = self._native.outbox_totals(most)
+        values = (*totals, waiting)
+        return OutboxTotals(*values), handles
 
 
 def _native_topic(asset: int, symbol: str | None, policy: Policy) -> tuple[int, bytes | None, int, bool, int]:

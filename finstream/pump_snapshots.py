@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 __all__ = [
-    "ArenaEntry", "AssetStatistics", "EncryptionStatistics", "Form", "Lags", "OutboxStatistics", "PumpStatistics", "SymbolForm",
-    "SymbolStatistics", "Tally",
+    "ArenaEntry", "AssetStatistics", "EncryptionStatistics", "Form", "Lags", "OutboxStatistics", "OutboxTotals",
+    "PumpStatistics", "StageTimes", "SymbolForm", "SymbolStatistics", "Tally",
 ]  # fmt: skip
 
 
@@ -138,6 +138,38 @@ class SymbolForm(Form, frozen=True):
     """The topic ``best:SYMBOL`` brings its ticks."""
 
 
+class OutboxTotals(msgspec.Struct, frozen=True):
+    """Over all outboxes; what only ever grows counts those that are gone, too."""
+
+    published: int
+    delivered: int
+    queued_messages: int
+    skipped: int
+    conflated: int
+    killed: int
+    queued_bytes: int
+    oldest_ms: int
+    """The longest that a byte has waited."""
+    sent_bytes: int
+    waiting: int
+    """Outboxes in which something waits."""
+
+
+class StageTimes(msgspec.Struct, frozen=True):
+    """What the time of the sampled turns, one in 1,024, went to; in ns."""
+
+    turns: int
+    lines: int
+    """That were read in those turns."""
+    read_ns: int
+    """Of ingestors' pipes."""
+    take_ns: int
+    """Parsing, checking, ranking, encoding, and giving to the outboxes."""
+    send_ns: int
+    tend_ns: int
+    """Everything else: connections, who waits, the clock."""
+
+
 class PumpStatistics(msgspec.Struct, frozen=True):
     batches: int
     """Turns of the pump that had something to do."""
@@ -149,8 +181,15 @@ class PumpStatistics(msgspec.Struct, frozen=True):
     """Messages handed to the kernel completely, over all outboxes; with TLS, encrypted for it."""
     sources: int
     outboxes: int
+    connections: int
+    """Of clients, those included that are shaking hands or leaving."""
     events_dropped: int
     """Rejected lines and status lines that were counted but not told, because the control plane did not fetch them in time."""
+    turns_by_lines: list[int]
+    """The turns that read 1, 2, up to 4, up to 8, … up to 16,384 lines, and more; those that read none are not among them."""
+    turns_by_sends: list[int]
+    """The same by system calls that sent something."""
+    stages: StageTimes
 
 
 class EncryptionStatistics(msgspec.Struct, frozen=True):

@@ -27,7 +27,8 @@ ALLOWED = {
     "endings": {"vocabulary", "pump", "children", "services", "servers"},
     "beginnings": {"vocabulary", "pump", "children", "services", "servers"},
     "stopping": {"vocabulary", "services", "endings"},
-    "engine": {"vocabulary", "pump", "children", "services", "servers", "beginnings", "endings", "stopping"},
+    "leaving": {"vocabulary", "children", "services"},
+    "engine": {"vocabulary", "pump", "children", "services", "servers", "beginnings", "endings", "leaving", "stopping"},
     "cli": {"vocabulary", "pump", "children", "services", "servers", "beginnings", "endings", "engine"},
 }
 

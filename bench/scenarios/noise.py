@@ -1,4 +1,5 @@
-"""The stream without and with a busy control plane beside it: REST, snapshots, sessions that come and go, log levels."""
+"""The stream without and with a busy control plane beside it: REST, snapshots, sessions that come and go, log levels, and full
+telemetry every second."""
 
 from __future__ import annotations
 

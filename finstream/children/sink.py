@@ -21,7 +21,8 @@ from finstream.children.ports import Logger
 from finstream.children.runner import Runner
 from finstream.children.spawn import Ends, open_pipe, open_socketpair
 from finstream.children.spec import ChildSpec
-from finstream.pump import Framing, HalfFull, OutboxClosed, Pump
+from finstream.children.status import SinkStatus
+from finstream.pump import Framing, HalfFull, OutboxClosed, OutboxStatistics, Pump
 from finstream.vocabulary.settings import Limits, SinkSettings
 
 __all__ = ["Sink"]
@@ -52,6 +53,7 @@ class Sink:
         self.name = spec.name
         self._settings = settings
         self._wires: SinkWires | None = None
+        self._cut_offs = 0
         self._pump = pump
         self._demand = demand
         self._limits = limits
@@ -66,6 +68,25 @@ class Sink:
             self._wires.set_priority(settings.priority)
         self.runner.reconfigure(spec, settings)
 
+    def status(self) -> SinkStatus:
+        runner = self.runner
+        return SinkStatus(
+            name=self.name,
+            state=runner.life.state,
+            reason=runner.life.reason,
+            detail=runner.life.detail,
+            topics=[str(topic) for topic in runner.spec.topics],
+            production=self._settings.production,
+            priority=self._settings.priority,
+            pid=runner.pid,
+            restarts=runner.restarts,
+            since_us=runner.life.since_us,
+            next_attempt_us=runner.next_attempt_us,
+            last_exit_code=runner.last_exit_code,
+            cut_offs=self._cut_offs,
+            outbox=None if self._wires is None else self._wires.statistics(),
+        )
+
     # --- as its runner sees it (roles.Role) ------------------------------------------------------------------------
 
     def is_wanted(self) -> bool:
@@ -73,9 +94,14 @@ class Sink:
 
     def open_wires(self, spec: ChildSpec) -> SinkWires:
         self._wires = SinkWires(
-            self._pump, self._demand, self._limits, spec, self._settings.priority, self._evicted, self._log
+            self._pump, self._demand, self._limits, spec, self._settings.priority, self._was_cut_off, self._log
         )
         return self._wires
+
+    def _was_cut_off(self, closed: OutboxClosed) -> None:
+        self._cut_offs += 1
+        if closed.reason == "memory_pressure":
+            self._evicted(self.name, closed.queued_bytes)
 
     def changed(self, previous: State) -> None:
         pass  # the runner has logged it; subscribers are told of assets only
@@ -91,7 +117,7 @@ class SinkWires:
         limits: Limits,
         spec: ChildSpec,
         priority: int,
-        evicted: Callable[[str, int], None],
+        cut_off: Callable[[OutboxClosed], None],
         logger: Logger,
     ) -> None:
         self._pump = pump
@@ -99,8 +125,7 @@ class SinkWires:
         self._limits = limits
         self._topics = spec.topics
         self._priority = priority
-        self._name = spec.name
-        self._evicted = evicted
+        self._cut_off = cut_off
         self._log = logger
         self._stop: Callable[[str], None] = lambda _reason: None
         self._outbox: int | None = None
@@ -148,11 +173,13 @@ class SinkWires:
             delivered=final.delivered, killed=final.killed, last_seq=final.last_seq,
             last_asset=None if final.last_asset is None else self._pump.asset_name(final.last_asset),
         )
-        if closed.reason == "memory_pressure":
-            self._evicted(self._name, closed.queued_bytes)
         if slow:
+            self._cut_off(closed)
             self._stop("SlowSink")
         self._lost.set()
+
+    def statistics(self) -> OutboxStatistics | None:
+        return None if self._outbox is None else self._pump.outbox_statistics(self._outbox)
 
     async def let_go(self) -> str:
         await self._lost.wait()

@@ -1,12 +1,13 @@
-"""What is told of an asset."""
+"""What is told of assets and sinks."""
 
 from __future__ import annotations
 
 import msgspec
 
 from finstream.children.lifecycle import State
+from finstream.pump import OutboxStatistics
 
-__all__ = ["AssetStatus"]
+__all__ = ["AssetStatus", "SinkStatus", "SupervisorStatistics"]
 
 
 class AssetStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,3 +39,30 @@ class AssetStatus(msgspec.Struct, frozen=True, kw_only=True):
     """``HH:MM`` in New York."""
     command: list[str]
     """As configured."""
+
+
+class SinkStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One sink at one moment; the members that an asset has, too, mean the same."""
+
+    name: str
+    state: State
+    reason: str
+    detail: str
+    topics: list[str]
+    production: bool
+    priority: int
+    pid: int | None
+    restarts: int
+    since_us: int
+    next_attempt_us: int | None
+    last_exit_code: int | None
+    cut_offs: int
+    """How often one of its processes was given up because it read too slowly, or memory was short."""
+    outbox: OutboxStatistics | None
+    """What waits for its present process, and what that has had; None while there is none."""
+
+
+class SupervisorStatistics(msgspec.Struct, frozen=True):
+    assets: list[AssetStatus]
+    """In the order of the configuration, as are the sinks."""
+    sinks: list[SinkStatus]

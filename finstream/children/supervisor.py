@@ -17,7 +17,7 @@ from finstream.children.markets import Markets
 from finstream.children.ports import Bus, Logger
 from finstream.children.sink import Sink
 from finstream.children.spec import ChildSpec, EngineWords, asset_specs, sink_specs
-from finstream.children.status import AssetStatus
+from finstream.children.status import AssetStatus, SupervisorStatistics
 from finstream.pump import Pump
 from finstream.vocabulary.errors import RequestError
 from finstream.vocabulary.events import CommandReceived
@@ -200,6 +200,9 @@ class Supervisor:
     def statuses(self) -> list[AssetStatus]:
         """All assets, in the order of the configuration."""
         return [asset.status() for asset in self._assets.values()]
+
+    def statistics(self) -> SupervisorStatistics:
+        return SupervisorStatistics(self.statuses(), [sink.status() for sink in self._sinks.values()])
 
     def asset_message(self, asset: str) -> bytes | None:
         """The message that tells subscribers its present state, the same that each change sends; None if there is no such

@@ -4,33 +4,32 @@ token."""
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from quart import Request
 
-from finstream.children.supervisor import Supervisor
+from finstream.servers.admin_commands import Commands
 from finstream.servers.public import health_routes, with_description
-from finstream.servers.routes import Call, Route
-from finstream.services.bus import Bus
+from finstream.servers.readiness import Readiness
+from finstream.servers.routes import Route
 from finstream.services.config_plan import Plan
-from finstream.services.config_watch import ConfigWatch
-from finstream.services.logs import Logs
 from finstream.services.memory_guard import MemoryGuard
-from finstream.services.metronome import Metronome
+from finstream.services.telemetry_view import Telemetry
 from finstream.vocabulary.addresses import split_address
 from finstream.vocabulary.commands import (
     AssetCommandAccepted,
+    DisconnectAccepted,
     LogLevelAnswer,
     LogLevelRequest,
     MarketSimulation,
+    PlanRequest,
     RebootAccepted,
 )
 from finstream.vocabulary.errors import ConfigError, RequestError
-from finstream.vocabulary.events import CommandReceived, LogLevelChanged
 from finstream.vocabulary.market import MarketView
 from finstream.vocabulary.settings import Settings
 
-__all__ = ["admin_routes", "admin_token", "check_token"]
+__all__ = ["admin_routes", "admin_token", "bearer", "check_token", "require_token"]
 
 _DESCRIPTION = (
     "Commands of an operator. On any address but loopback, each request needs the admin token: "
@@ -61,37 +60,29 @@ def check_token(token: str | None) -> Callable[[Request], None]:
     """A check for :func:`finstream.servers.http.make_app`."""
 
     def check(request: Request) -> None:
-        if token is None:
-            return
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        # In a time that tells nothing of how much of it was right.
-        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
-            raise RequestError("unauthorized", "send Authorization: Bearer TOKEN, with the engine's admin token")
+        require_token(token, bearer(request.headers.get("Authorization", "")))
 
     return check
 
 
-def admin_routes(
-    *,
-    supervisor: Supervisor,
-    config: ConfigWatch,
-    logs: Logs,
-    bus: Bus,
-    epoch: str,
-    reboot: Callable[[str], Awaitable[None]],
-    is_ready: Callable[[], bool],
-    memory: MemoryGuard,
-    metronome: Metronome,
-    with_token: bool,
-) -> list[Route]:
-    """``reboot(origin)`` begins a restart of the whole engine, or raises ConfigError if it could not start again."""
-    commands = _Commands(supervisor, config, logs, bus, epoch, reboot)
+def bearer(authorization: str) -> str:
+    """The token of an ``Authorization`` header; empty if there is none."""
+    scheme, _, given = authorization.partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else ""
 
-    async def simulate_market(call: Call) -> MarketView:
-        bus.publish(CommandReceived(command="simulate market", target=call.body.status or "off", origin=call.origin))
-        metronome.simulate(call.body.status)
-        return await metronome.view()
 
+def require_token(token: str | None, given: str) -> None:
+    """
+    Raises:
+      RequestError: ``unauthorized``: ``given`` is not ``token``, which is None where none is needed.
+    """
+    # In a time that tells nothing of how much of it was right.
+    if token is not None and not hmac.compare_digest(given.encode(), token.encode()):
+        raise RequestError("unauthorized", "send Authorization: Bearer TOKEN, with the engine's admin token")
+
+
+def admin_routes(commands: Commands, *, readiness: Readiness, memory: MemoryGuard, with_token: bool) -> list[Route]:
+    """Commands come over REST by these routes; and over the NOC's WebSocket, by their operations."""
     asset_problems = ("unknown-asset", "wrong-state")
     routes = [
         Route(
@@ -115,69 +106,32 @@ def admin_routes(
             handler=commands.reload, answer=Plan, problems=("config-rejected", "wrong-state"),
         ),
         Route(
+            method="POST", path="/v1/config/plan", operation="plan",
+            summary="What reading the configuration file again would change; or another text in its place. Changes nothing.",
+            handler=commands.plan, body=PlanRequest, answer=Plan, problems=("config-rejected",),
+        ),
+        Route(
+            method="POST", path="/v1/clients/{uuid}/disconnect", operation="disconnect",
+            summary="Close a client's connection. It may come back.",
+            handler=commands.disconnect, answer=DisconnectAccepted, status=202, problems=("unknown-client", "wrong-state"),
+        ),
+        Route(
+            method="GET", path="/v1/telemetry", operation="telemetry", summary="How everything is: at most a second old.",
+            handler=commands.telemetry, answer=Telemetry,
+        ),
+        Route(
             method="PUT", path="/v1/logs/level", operation="setLogLevel", summary="Change how much is logged, at once.",
             handler=commands.set_log_level, body=LogLevelRequest, answer=LogLevelAnswer,
         ),
         Route(
             method="PUT", path="/v1/market/simulation", operation="simulateMarket",
             summary="Make up the stock market's status and stop asking for it; null: the truth again. Only in mode: simulation.",
-            handler=simulate_market, body=MarketSimulation, answer=MarketView, problems=("wrong-state",),
+            handler=commands.simulate_market, body=MarketSimulation, answer=MarketView, problems=("wrong-state",),
         ),
         Route(
             method="POST", path="/v1/reboot", operation="reboot", summary="Stop the engine cleanly and start it again.",
             handler=commands.reboot, answer=RebootAccepted, status=202, problems=("config-rejected", "wrong-state"),
         ),
-        *health_routes(is_ready, memory),
+        *health_routes(readiness, memory),
     ]  # fmt: skip
     return with_description("FinStream admin", _DESCRIPTION, routes, with_token=with_token)
-
-
-class _Commands:
-    def __init__(
-        self,
-        supervisor: Supervisor,
-        config: ConfigWatch,
-        logs: Logs,
-        bus: Bus,
-        epoch: str,
-        reboot: Callable[[str], Awaitable[None]],
-    ) -> None:
-        self._supervisor = supervisor
-        self._config = config
-        self._logs = logs
-        self._bus = bus
-        self._epoch = epoch
-        self._reboot = reboot
-
-    async def pause(self, call: Call) -> AssetCommandAccepted:
-        await self._supervisor.pause(call.arguments["asset"], origin=call.origin)
-        return self._state(call)
-
-    async def start(self, call: Call) -> AssetCommandAccepted:
-        await self._supervisor.start(call.arguments["asset"], origin=call.origin)
-        return self._state(call)
-
-    async def restart(self, call: Call) -> AssetCommandAccepted:
-        await self._supervisor.restart(call.arguments["asset"], origin=call.origin)
-        return self._state(call)
-
-    def _state(self, call: Call) -> AssetCommandAccepted:
-        status = self._supervisor.status(call.arguments["asset"])
-        return AssetCommandAccepted(asset=status.name, state=status.state)
-
-    async def reload(self, call: Call) -> Plan:
-        self._bus.publish(CommandReceived(command="reload", target="config", origin=call.origin))
-        return await self._config.reload(call.origin)
-
-    async def set_log_level(self, call: Call) -> LogLevelAnswer:
-        level = call.body.level
-        self._bus.publish(CommandReceived(command="log level", target=level, origin=call.origin))
-        previous = self._logs.set_level(level)
-        if level != previous:
-            self._bus.publish(LogLevelChanged(level=level, previous=previous))
-        return LogLevelAnswer(level=level, previous=previous)
-
-    async def reboot(self, call: Call) -> RebootAccepted:
-        self._bus.publish(CommandReceived(command="reboot", target="engine", origin=call.origin))
-        await self._reboot(call.origin)
-        return RebootAccepted(epoch=self._epoch)

@@ -12,10 +12,15 @@ import trio
 from finstream.children.supervisor import Supervisor
 from finstream.pump import Pump
 from finstream.servers.admin import admin_routes, check_token
+from finstream.servers.admin_commands import Commands
 from finstream.servers.http import make_app
 from finstream.servers.listeners import address_of, open_listener, url_of
+from finstream.servers.noc import NocServer
+from finstream.servers.noc_connection import Around
+from finstream.servers.noc_requests import Requests
 from finstream.servers.origins import Origins
 from finstream.servers.public import public_routes
+from finstream.servers.readiness import Readiness
 from finstream.servers.rest import serve_rest
 from finstream.servers.stream import StreamServer
 from finstream.servers.surroundings import Surroundings
@@ -29,6 +34,8 @@ from finstream.services.memory_guard import MemoryGuard
 from finstream.services.metronome import Metronome
 from finstream.services.ports import wall_clock_us
 from finstream.services.sessions import Sessions
+from finstream.services.telemetry import Telemetry
+from finstream.services.telemetry_view import ServerStatistics
 from finstream.vocabulary.settings import ListenSettings, Settings
 
 __all__ = ["Front", "Listeners"]
@@ -60,8 +67,11 @@ class Listeners:
             "admin": url_of(http, self.admin),
         }
 
+    def by_key(self) -> dict[str, socket.socket]:
+        return {"public": self.public, "stream": self.stream, "admin": self.admin}
+
     def all(self) -> list[socket.socket]:
-        return [self.public, self.stream, self.admin]
+        return list(self.by_key().values())
 
     def close(self) -> None:
         self._opened.close()
@@ -86,6 +96,7 @@ class Front:
         metronome: Metronome,
         health: FeedHealth,
         hours: Callable[[str], Hours],
+        telemetry: Telemetry,
         config: ConfigWatch,
         logs: Logs,
         bus: Bus,
@@ -95,12 +106,11 @@ class Front:
         tls: Tls | None,
         reboot: Callable[[str], Awaitable[None]],
     ) -> None:
-        self._pump = pump
         self._listeners = listeners
         self._logger = logger
         self._tls = tls
-        self._serves = False
         self._rest_stop = trio.Event()
+        self._readiness = Readiness(pump, listeners.by_key())
         origins = Origins(settings.listen.origins, map(address_of, listeners.all()))
         self._public = make_app(
             public_routes(
@@ -110,29 +120,38 @@ class Front:
                 memory=memory,
                 metronome=metronome,
                 hours=hours,
-                is_ready=self.is_ready,
+                telemetry=telemetry,
+                readiness=self._readiness,
             ),
             origins=origins,
             listener=address_of(listeners.public)[0],
             logger=logger,
         )
-        self._admin = make_app(
-            admin_routes(
-                supervisor=supervisor,
-                config=config,
-                logs=logs,
-                bus=bus,
-                epoch=epoch,
-                reboot=reboot,
-                is_ready=self.is_ready,
-                memory=memory,
-                metronome=metronome,
-                with_token=token is not None,
-            ),
-            origins=origins,
-            listener=address_of(listeners.admin)[0],
+        commands = Commands(
+            supervisor=supervisor,
+            sessions=sessions,
+            config=config,
+            metronome=metronome,
+            telemetry=telemetry,
+            logs=logs,
+            bus=bus,
             logger=logger,
-            check=check_token(token),
+            epoch=epoch,
+            reboot=reboot,
+        )
+        routes = admin_routes(commands, readiness=self._readiness, memory=memory, with_token=token is not None)
+        admin_host = address_of(listeners.admin)[0]
+        self._admin = make_app(routes, origins=origins, listener=admin_host, logger=logger, check=check_token(token))
+        self._requests = Requests(routes, logger)
+        self._noc = NocServer(
+            Around(self._requests, telemetry, bus, logs, logger, wall_clock_us),
+            origins=origins,
+            listener=admin_host,
+            token=token,
+            epoch=epoch,
+            mode=settings.mode,
+            ports={"public": address_of(listeners.public)[1], "stream": address_of(listeners.stream)[1]},
+            secure=tls is not None,
         )
         self._stream = StreamServer(
             Surroundings(
@@ -151,18 +170,28 @@ class Front:
             tls=tls,
         )
 
-    def is_ready(self) -> bool:
-        """Whether subscribers are served."""
-        return self._serves and self._pump.running
+    def statistics(self) -> ServerStatistics:
+        encrypted = self._stream.tls_statistics()
+        return ServerStatistics(
+            not_ready=self._readiness.problems(),
+            noc_connections=self._noc.connections,
+            noc_commands=self._requests.done,
+            noc_refused=self._requests.refused,
+            noc_dropped=self._noc.dropped,
+            handshakes_failed=None if encrypted is None else encrypted.failed,
+        )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until :meth:`stop`; returns once everybody has gone, or been cut off after some seconds."""
         rest = partial(serve_rest, stop=self._rest_stop, logger=self._logger, tls=None if self._tls is None else self._tls.http)
+        told = self._readiness.server_is
+        public = partial(rest, is_up=partial(told, listener="public"))
+        admin = partial(rest, is_up=partial(told, listener="admin"), websocket=self._noc)
         async with trio.open_nursery() as servers:
-            await servers.start(rest, self._public, self._listeners.public)
-            await servers.start(rest, self._admin, self._listeners.admin)
+            await servers.start(public, self._public, self._listeners.public)
+            await servers.start(admin, self._admin, self._listeners.admin)
             await servers.start(self._stream.run, self._listeners.stream)
-            self._serves = True
+            self._readiness.serves = True
             task_status.started()
             await self._rest_stop.wait()
             servers.cancel_scope.deadline = trio.current_time() + _DRAIN_S
@@ -172,6 +201,7 @@ class Front:
 
         ``children_s``: how long the children may take afterwards.
         """
-        self._serves = False
+        self._readiness.serves = False
         self._stream.stop(reason, children_s=children_s)
+        self._noc.stop(reason)
         self._rest_stop.set()

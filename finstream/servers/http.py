@@ -111,7 +111,8 @@ async def _serve(route: Route, decoder: msgspec.json.Decoder[Any], **arguments: 
             answer = await route.handler(call)
     if route.answer is None:
         return _empty_response(route.status)
-    return _response(msgspec.json.encode(answer), route.status, "application/json")
+    body = msgspec.json.encode(answer) if route.media_type == "application/json" else answer.encode()
+    return _response(body, route.status, route.media_type)
 
 
 async def _read_body(decoder: msgspec.json.Decoder[Any]) -> Any:

@@ -67,7 +67,7 @@ def _operation(route: Route, schema_of: dict[int, Any], *, with_token: bool) -> 
         operation["requestBody"] = {"required": needs_body(route.body), "content": content}
     success: dict[str, Any] = {"description": "Done." if route.status != 202 else "Accepted."}
     if route.answer is not None:
-        success["content"] = {"application/json": {"schema": schema_of[id(route.answer)]}}
+        success["content"] = {route.media_type: {"schema": schema_of[id(route.answer)]}}
     operation["responses"] = {str(route.status): success, **_problem_responses(route, with_token=with_token)}
     return operation
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
+
+from collections.abc import Callable
 
 import msgspec
 
@@ -11,14 +12,17 @@ from finstream.children.status import AssetStatus
 from finstream.children.supervisor import Supervisor
 from finstream.pump import AssetStatistics, Pump
 from finstream.servers.openapi import describe
+from finstream.servers.readiness import Readiness
 from finstream.servers.routes import Call, Route
 from finstream.services import arena_view
 from finstream.services.arena_view import ArenaPlace
 from finstream.services.feed_judgement import Hours
 from finstream.services.memory_guard import MemoryGuard
+from finstream.services.metrics import MEDIA_TYPE, render
 from finstream.services.metronome import Metronome
 from finstream.services.session import ClientView
 from finstream.services.sessions import Sessions
+from finstream.services.telemetry import Telemetry
 from finstream.services.topic_requests import read_policy
 from finstream.vocabulary.commands import Health, Registered, Registration, SubscriptionRequest, TopicList, Topics
 from finstream.vocabulary.errors import RequestError
@@ -56,10 +60,14 @@ def public_routes(
     memory: MemoryGuard,
     metronome: Metronome,
     hours: Callable[[str], Hours],
-    is_ready: Callable[[], bool],
+    telemetry: Telemetry,
+    readiness: Readiness,
 ) -> list[Route]:
     async def market(_call: Call) -> MarketView:
         return await metronome.view()
+
+    async def metrics(_call: Call) -> str:
+        return render(await telemetry.latest())
 
     clients = _Clients(sessions, memory)
     assets = _Assets(pump, supervisor, hours)
@@ -117,18 +125,22 @@ def public_routes(
             summary="Whether the stock market is open, who says so, and what comes next.",
             handler=market, answer=MarketView,
         ),
-        *health_routes(is_ready, memory),
+        Route(
+            method="GET", path="/metrics", operation="metrics", summary="The metrics, in Prometheus' text format.",
+            handler=metrics, answer=str, media_type=MEDIA_TYPE,
+        ),
+        *health_routes(readiness, memory),
     ]  # fmt: skip
     return with_description("FinStream", _DESCRIPTION, routes)
 
 
-def health_routes(is_ready: Callable[[], bool], memory: MemoryGuard) -> list[Route]:
+def health_routes(readiness: Readiness, memory: MemoryGuard) -> list[Route]:
     async def liveness(_call: Call) -> Health:
         return Health(status="alive")
 
-    async def readiness(_call: Call) -> Health:
-        if not is_ready():
-            raise RequestError("not-ready", "the engine does not serve subscribers now")
+    async def tell_readiness(_call: Call) -> Health:
+        if found := readiness.problems():
+            raise RequestError("not-ready", "; ".join(found))
         # Also above the hard mark: those that are connected are served, and a restart would cost all of them.
         return Health(status="ready", memory=memory.level)
 
@@ -139,7 +151,7 @@ def health_routes(is_ready: Callable[[], bool], memory: MemoryGuard) -> list[Rou
         ),
         Route(
             method="GET", path="/health/readiness", operation="readiness", summary="Whether subscribers are served.",
-            handler=readiness, answer=Health, problems=("not-ready",),
+            handler=tell_readiness, answer=Health, problems=("not-ready",),
         ),
     ]  # fmt: skip
 

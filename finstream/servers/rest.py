@@ -20,8 +20,9 @@ from finstream.servers import http1, problems
 from finstream.servers.listeners import BACKLOG
 from finstream.servers.problems import Problem, problem
 from finstream.services.logs import Logger
+from finstream.vocabulary.commands import MAX_REQUEST_BYTES
 
-__all__ = ["serve_rest"]
+__all__ = ["Asgi", "Receive", "Send", "refuse", "serve_rest"]
 
 IDLE_S = 30.0
 """How long a connection may stay open without a request; also how long the head of a request may take."""
@@ -30,11 +31,13 @@ HANDSHAKE_S = 10.0
 DRAIN_S = 2.0
 """How long answers under way may take when the server stops."""
 RESTART_PAUSE_S = 0.1
+PING_EVERY_S = 20.0
+"""So that what lies between us and a silent page does not take the connection for dead."""
 
 # ASGI's own types are a union for each kind of event; what passes through here is only looked at.
-_Receive = Callable[[], Awaitable[Any]]
-_Send = Callable[[Any], Awaitable[None]]
-_Asgi = Callable[[Any, _Receive, _Send], Awaitable[None]]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+Asgi = Callable[[Any, Receive, Send], Awaitable[None]]
 
 
 async def serve_rest(
@@ -44,20 +47,25 @@ async def serve_rest(
     stop: trio.Event,
     logger: Logger,
     tls: ssl.SSLContext | None = None,
+    websocket: Asgi | None = None,
+    is_up: Callable[[bool], None] = lambda _up: None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until ``stop`` is set; then stop accepting, let answers under way finish for DRAIN_S, and return.
 
+    ``websocket`` takes WebSocket handshakes; without it they are refused. ``is_up`` is told whenever the server has started, and
+    when it has failed.
     The caller closes the listener. Cancelling cuts connections off.
     """
     http1.install()
-    asgi = _contain(_only_requests(_hold_back_disconnect(app)), logger)
+    asgi = _contain(_divide(_hold_back_disconnect(app), websocket or _refuse_websocket), logger)
     serve = partial(hypercorn.trio.serve, asgi, shutdown_trigger=stop.wait, mode="asgi")
     started = False
     while not stop.is_set():
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(serve, _configuration(os.dup(listener.fileno()), tls))
+                is_up(True)
                 if not started:
                     started = True
                     task_status.started()
@@ -65,6 +73,7 @@ async def serve_rest(
             # An input that Hypercorn did not expect ends all of it. That must not be all of us.
             if not started:
                 raise
+            is_up(False)
             logger.error("the HTTP server failed and is started again", exc_info=group)
             await trio.sleep(RESTART_PAUSE_S)
 
@@ -95,10 +104,12 @@ def _configuration(fd: int, tls: ssl.SSLContext | None) -> Config:
     config.h11_max_incomplete_size = http1.MAX_HEAD_BYTES
     config.keep_alive_timeout = IDLE_S
     config.graceful_timeout = DRAIN_S
+    config.websocket_max_message_size = MAX_REQUEST_BYTES
+    config.websocket_ping_interval = PING_EVERY_S
     return config
 
 
-def _hold_back_disconnect(app: _Asgi) -> _Asgi:
+def _hold_back_disconnect(app: Asgi) -> Asgi:
     """Do not tell the application that the client has gone once the whole answer has been handed over.
 
     Hypercorn queues ``http.disconnect`` while it still sends the last part. Quart-Trio takes it for a hang-up and
@@ -106,7 +117,7 @@ def _hold_back_disconnect(app: _Asgi) -> _Asgi:
     connections would then never be closed, and a stop would wait for them for the whole graceful timeout.
     """
 
-    async def wrapped(scope: Any, receive: _Receive, send: _Send) -> None:
+    async def wrapped(scope: Any, receive: Receive, send: Send) -> None:
         answered = False
 
         async def send_on(message: Any) -> None:
@@ -126,28 +137,31 @@ def _hold_back_disconnect(app: _Asgi) -> _Asgi:
     return wrapped
 
 
-def _only_requests(app: _Asgi) -> _Asgi:
-    """Refuse what the application is not made for: WebSocket handshakes (the stream has an address of its own), and
-    requests for something else than a path, which only proxies serve."""
+async def _refuse_websocket(_scope: Any, receive: Receive, send: Send) -> None:
+    await receive()
+    detail = "no WebSocket is served here; the stream has an address of its own (listen.stream)"
+    await refuse(send, "websocket.http.response", problem("not-found", detail))
 
-    async def wrapped(scope: Any, receive: _Receive, send: _Send) -> None:
+
+def _divide(app: Asgi, websocket: Asgi) -> Asgi:
+    """WebSocket handshakes are not for the application; and requests for something else than a path only proxies serve."""
+
+    async def wrapped(scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            await receive()
-            detail = "no WebSocket is served here; the stream has an address of its own (listen.stream)"
-            await _refuse(send, "websocket.http.response", problem("not-found", detail))
+            await websocket(scope, receive, send)
         elif scope["type"] == "http" and not scope["path"].startswith("/"):
             detail = "the request's target has to be a path: this is no proxy"
-            await _refuse(send, "http.response", problem("malformed-request", detail))
+            await refuse(send, "http.response", problem("malformed-request", detail))
         else:
             await app(scope, receive, send)
 
     return wrapped
 
 
-def _contain(app: _Asgi, logger: Logger) -> _Asgi:
+def _contain(app: Asgi, logger: Logger) -> Asgi:
     """A client that hangs up while it is answered is no error; Hypercorn would log it as one."""
 
-    async def wrapped(scope: Any, receive: _Receive, send: _Send) -> None:
+    async def wrapped(scope: Any, receive: Receive, send: Send) -> None:
         try:
             await app(scope, receive, send)
         except* (trio.BusyResourceError, trio.BrokenResourceError, trio.ClosedResourceError) as group:
@@ -156,7 +170,8 @@ def _contain(app: _Asgi, logger: Logger) -> _Asgi:
     return wrapped
 
 
-async def _refuse(send: _Send, kind: str, refusal: Problem) -> None:
+async def refuse(send: Send, kind: str, refusal: Problem) -> None:
+    """Answer with a problem; ``kind`` is ``http.response``, or ``websocket.http.response`` instead of a handshake's."""
     body = msgspec.json.encode(refusal)
     headers = [
         (b"content-type", problems.MEDIA_TYPE.encode()),

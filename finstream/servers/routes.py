@@ -50,6 +50,8 @@ class Route:
     handler: Handler
     answer: Any = None
     """A type; None for an answer without a body."""
+    media_type: str = "application/json"
+    """Of the answer; for any other the handler returns the text itself, and ``answer`` is ``str``."""
     status: int = 200
     body: type[msgspec.Struct] = Nothing
     query: Mapping[str, str] = field(default_factory=dict)

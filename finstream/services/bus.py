@@ -30,6 +30,8 @@ class SubscriberStatistics(msgspec.Struct, frozen=True):
 
 class BusStatistics(msgspec.Struct, frozen=True):
     published: int
+    dropped: int
+    """Of all subscribers together, those included that are gone."""
     subscribers: list[SubscriberStatistics]
 
 
@@ -64,6 +66,7 @@ class Bus:
     def __init__(self) -> None:
         self._subscribers: list[_Subscriber] = []
         self._published = 0
+        self._dropped_before = 0
 
     def publish(self, event: Event) -> None:
         """Tell every subscriber. Never blocks, never raises, is not a checkpoint."""
@@ -84,6 +87,9 @@ class Bus:
                 yield subscriber.receiver
         finally:
             self._subscribers.remove(subscriber)
+            self._dropped_before += subscriber.dropped
 
     def statistics(self) -> BusStatistics:
-        return BusStatistics(self._published, [subscriber.statistics() for subscriber in self._subscribers])
+        subscribers = [subscriber.statistics() for subscriber in self._subscribers]
+        dropped = self._dropped_before + sum(subscriber.dropped for subscriber in subscribers)
+        return BusStatistics(self._published, dropped, subscribers)

@@ -13,7 +13,7 @@ __all__ = ["Plan", "plan", "with_engine_keys_of"]
 _CHILDREN = ("assets", "sinks")
 _HOT = (
     "logs.level", "limits.memory_soft_bytes", "limits.memory_hard_bytes", "client_classes", "restart_at",
-    "market.url", "market.poll_open_s", "market.poll_closed_s", "market.simulate",
+    "telemetry.period_s", "telemetry.summary_s", "market.url", "market.poll_open_s", "market.poll_closed_s", "market.simulate",
 )  # fmt: skip
 """Keys, besides those of assets and sinks, that take effect at once."""
 
@@ -60,7 +60,7 @@ def with_engine_keys_of(running: Settings, new: Settings) -> Settings:
     replace = msgspec.structs.replace
     marks = {key: getattr(new.limits, key) for key in ("memory_soft_bytes", "memory_hard_bytes")}
     return replace(
-        running, assets=new.assets, sinks=new.sinks, logs=new.logs, client_classes=new.client_classes,
+        running, assets=new.assets, sinks=new.sinks, logs=new.logs, telemetry=new.telemetry, client_classes=new.client_classes,
         limits=replace(running.limits, **marks), market=new.market, restart_at=new.restart_at,
     )  # fmt: skip
 

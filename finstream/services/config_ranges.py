@@ -34,6 +34,8 @@ RANGES: dict[str, Range] = {
     "limits.memory_soft_bytes": Range(1 << 20, 1 << 40),
     "limits.memory_hard_bytes": Range(1 << 20, 1 << 40),
     "client_classes.*.priority": Range(0, 9),
+    "telemetry.period_s": Range(1, 3600),
+    "telemetry.summary_s": Range(1, _DAY_S),
     "dead_letters.max_bytes": Range(1024, 1 << 40),
     "dead_letters.files": Range(1, 1000),
     "market.poll_open_s": Range(1, _DAY_S),
@@ -63,7 +65,7 @@ def check_ranges(settings: Settings) -> None:
     Raises:
       ConfigError: a number is out of its range.
     """
-    for section in ("state", "limits", "dead_letters", "market"):
+    for section in ("state", "limits", "telemetry", "dead_letters", "market"):
         _check(section, section, getattr(settings, section))
     if settings.limits.memory_hard_bytes < settings.limits.memory_soft_bytes:
         remedy = f"write {settings.limits.memory_soft_bytes} or more"

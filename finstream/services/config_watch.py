@@ -21,15 +21,15 @@ from watchfiles import awatch
 from watchfiles._rust_notify import WatchfilesRustInternalError
 
 from finstream.services.config import load
-from finstream.services.config_checks import check
-from finstream.services.config_plan import Plan, plan, with_engine_keys_of
+from finstream.services.config_plan import Plan, plan
+from finstream.services.config_trial import effective, try_out
 from finstream.services.logs import Logger
 from finstream.services.ports import Publisher
 from finstream.vocabulary.errors import ConfigError, RequestError
 from finstream.vocabulary.events import ConfigRejected, ConfigReloaded
 from finstream.vocabulary.settings import Settings
 
-__all__ = ["Apply", "ConfigWatch"]
+__all__ = ["Apply", "ConfigStatistics", "ConfigWatch"]
 
 Apply = Callable[[Settings, Plan], Awaitable[None]]
 """Bring the engine from the settings it runs with to these. Runs to its end before the next reload begins."""
@@ -41,6 +41,11 @@ _STEP_MS = 250
 _LOOK_ANYWAY_MS = 5000
 _LOOK_UNWATCHED_S = 1
 _Signature = tuple[int, ...]
+
+
+class ConfigStatistics(msgspec.Struct, frozen=True):
+    reloads: int
+    rejections: int
 
 
 class _Request(msgspec.Struct):
@@ -77,6 +82,18 @@ class ConfigWatch:
         self._requests, self._requested = trio.open_memory_channel[_Request](0)
         self._seen = b""
         self._seen_signature: _Signature = ()
+        self._reloads = self._rejections = 0
+
+    def try_out(self, text: str | None = None) -> Plan:
+        """What :meth:`reload` would change now, or would if ``text`` were in the file.
+
+        Raises:
+          ConfigError: it would be rejected.
+        """
+        return try_out(self.running, self._path, text)
+
+    def statistics(self) -> ConfigStatistics:
+        return ConfigStatistics(self._reloads, self._rejections)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Watch and reload until cancelled. What ``apply`` raises ends it."""
@@ -114,16 +131,17 @@ class ConfigWatch:
         self._note_seen()
         try:
             new = load(self._path)
-            effective = with_engine_keys_of(self.running, new)
-            self._check_effective(new, effective)
+            applicable = effective(self.running, new)
             self._prepare()
         except ConfigError as error:
             self._logger.error("configuration rejected", path=str(self._path), error=str(error), origin=origin)
             self._bus.publish(ConfigRejected(path=str(self._path), error=str(error)))
+            self._rejections += 1
             raise
         changes = plan(self.running, new)
-        await self._apply(effective, changes)
-        self.running = effective
+        await self._apply(applicable, changes)
+        self.running = applicable
+        self._reloads += 1
         told = {
             "started": changes.started,
             "stopped": changes.stopped,
@@ -133,14 +151,6 @@ class ConfigWatch:
         self._logger.info("configuration reloaded", path=str(self._path), origin=origin, hot=changes.hot, **told)
         self._bus.publish(ConfigReloaded(path=str(self._path), **told))
         return changes
-
-    def _check_effective(self, new: Settings, effective: Settings) -> None:
-        """The mode cannot change while the engine runs: what is only right in the new mode must wait for it."""
-        try:
-            check(effective)
-        except ConfigError as error:
-            problem = f"cannot change from {self.running.mode} to {new.mode} while the engine runs, and {error}"
-            raise ConfigError("mode", problem, "restart the engine") from None
 
     async def _watch(self) -> None:
         with suppress(ConfigError):  # if it changed since the engine read it, the first look finds that out

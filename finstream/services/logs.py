@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -19,6 +21,7 @@ import structlog
 from structlog.typing import EventDict
 
 from finstream.services.line_writer import LineWriter, WriterStatistics, to_descriptor
+from finstream.services.log_taps import LogTap
 from finstream.services.ports import Logger
 from finstream.vocabulary.settings import LogLevel
 
@@ -55,7 +58,8 @@ class Logs:
         self._root_level = logging.getLogger().level
         self.level: LogLevel = level
         self.set_level(level)
-        handed_over = _HandOver(self._writer.write)
+        self._taps: tuple[LogTap, ...] = ()
+        handed_over = _HandOver(self._write)
         structlog.configure(
             # Not cached: nothing logs per tick, and so a logger follows when logging starts, ends or starts again.
             cache_logger_on_first_use=False,
@@ -73,6 +77,21 @@ class Logs:
         # Libraries are never heard below info: at debug level some log each message they carry.
         logging.getLogger().setLevel(max(self._threshold, logging.INFO))
         return previous
+
+    @contextmanager
+    def tap(self, level: LogLevel) -> Iterator[LogTap]:
+        """See the lines of this level and above that are logged while the context is open."""
+        tap = LogTap(_SEVERITY[level])
+        self._taps += (tap,)
+        try:
+            yield tap
+        finally:
+            self._taps = tuple(each for each in self._taps if each is not tap)
+
+    def _write(self, severity: int, line: bytes) -> None:
+        self._writer.write(line)
+        for tap in self._taps:
+            tap.put(severity, line)
 
     def statistics(self) -> WriterStatistics:
         return self._writer.statistics()
@@ -99,14 +118,15 @@ class Logs:
         fields: EventDict = {"component": record.name, "event": message}
         if record.exc_info:
             fields["exc_info"] = record.exc_info
-        self._writer.write(_line(record.levelname.lower(), fields))
+        self._write(record.levelno, _line(record.levelname.lower(), fields))
 
 
 class _HandOver:
     """What structlog calls with a finished line, by the name of the level."""
 
-    def __init__(self, write: Callable[[bytes], None]) -> None:
-        self.debug = self.info = self.warning = self.error = self.critical = write
+    def __init__(self, write: Callable[[int, bytes], None]) -> None:
+        for level, severity in _SEVERITY.items():
+            setattr(self, level, partial(write, severity))
 
 
 class _StandardLibraryBridge(logging.Handler):

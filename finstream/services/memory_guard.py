@@ -7,6 +7,7 @@ mark, and that the least important assets pause for as long as giving up did not
 
 from __future__ import annotations
 
+import msgspec
 import trio
 
 from finstream.pump import MemoryMark, Pump
@@ -16,11 +17,24 @@ from finstream.vocabulary.errors import RequestError
 from finstream.vocabulary.events import MemoryPressure
 from finstream.vocabulary.settings import Limits
 
-__all__ = ["MemoryGuard"]
+__all__ = ["MemoryGuard", "MemoryStatistics"]
 
 _STEP_S = 1.5
 """How long giving up outboxes, or the pause of some assets, may take to help before (the next) assets pause. The pump tells
 of a fall after a second at the earliest."""
+
+
+class MemoryStatistics(msgspec.Struct, frozen=True):
+    level: str
+    """``normal``, ``soft`` or ``hard``: the highest mark that what waits is above."""
+    held_bytes: int
+    """When the last mark was crossed; 0 before the first."""
+    soft_bytes: int
+    hard_bytes: int
+    evictions: int
+    """Clients and sinks that were let go."""
+    freed_bytes: int
+    """What waited for them."""
 
 
 class MemoryGuard:
@@ -39,6 +53,7 @@ class MemoryGuard:
         self.level = "normal"
         """``normal``, ``soft`` or ``hard``: the highest mark that what waits is above."""
         self._held_bytes = 0
+        self._evictions = self._freed_bytes = 0
         self._pump = pump
         self._holding = holding
         self._bus = bus
@@ -78,8 +93,16 @@ class MemoryGuard:
 
     def evicted(self, name: str, freed_bytes: int) -> None:
         """A client or a sink was let go because memory was short."""
+        self._evictions += 1
+        self._freed_bytes += freed_bytes
         self._bus.publish(
             MemoryPressure(level=self.level, held_bytes=self._held_bytes, evicted=name, freed_bytes=freed_bytes)
+        )
+
+    def statistics(self) -> MemoryStatistics:
+        limits = self._limits
+        return MemoryStatistics(
+            self.level, self._held_bytes, limits.memory_soft_bytes, limits.memory_hard_bytes, self._evictions, self._freed_bytes
         )
 
     def _crossed(self, mark: MemoryMark) -> None:

@@ -84,6 +84,10 @@ class Metronome:
         await self._knows_days.wait()
         return self._market.view(self._wall_us())
 
+    def view_now(self) -> MarketView | None:
+        """The same without waiting; None in the first moments of the engine."""
+        return self._market.view(self._wall_us()) if self._knows_days.is_set() else None
+
     def simulate(self, status: Phase | None) -> None:
         """Make a status up, and ask nobody; None: the truth again.
 

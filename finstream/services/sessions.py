@@ -24,6 +24,7 @@ import msgspec
 import trio
 
 from finstream.pump import Pump
+from finstream.services.census import Census, ClientsStatistics
 from finstream.services.client_classes import ClientClasses
 from finstream.services.connection import Connection
 from finstream.services.logs import Logger
@@ -77,6 +78,7 @@ class Sessions:
         self._registry = Registry(
             store=store, bus=bus, logger=logger, limits=limits, reconnect_window_s=reconnect_window_s, clock=clock
         )
+        self._census = Census(pump)
         self._subscriptions = Subscriptions(pump, demand)
         self._pump = pump
         self._bus = bus
@@ -120,6 +122,9 @@ class Sessions:
         statistics = None if connection is None else self._pump.outbox_statistics(connection.outbox)
         return session.view(statistics, self._pump.asset_name)
 
+    def statistics(self) -> ClientsStatistics:
+        return self._census.of(self._registry)
+
     # --- connections ---
 
     def connect(
@@ -160,6 +165,7 @@ class Sessions:
 
     def disconnect(self, uuid: str, outbox: int, receipt: Receipt) -> None:
         """A connection has ended, however it did. Also for one that was replaced, or whose client is gone."""
+        self._census.note_end(uuid, receipt)
         with suppress(RequestError):
             self._note_end(self.get(uuid), outbox, receipt)
         log = self._logger.warning if receipt.reason in _OUR_CONCERN else self._logger.info

@@ -15,11 +15,10 @@ from finstream.vocabulary.policies import Policy, Rate, Trades, WhenBehind
 from finstream.vocabulary.settings import STANDARD_CLASS, LogLevel
 
 __all__ = [
-    "MAX_ID_BYTES", "MAX_REQUEST_BYTES", "PROTOCOL", "AssetCommandAccepted", "Goodbye", "Health", "LogLevelAnswer",
-    "LogLevelRequest", "MarketSimulation", "Ping", "Pong", "RebootAccepted", "Registered", "Registration", "RequestId",
-    "StreamError", "StreamMessage",
-    "StreamRequest", "Subscribe", "Subscribed", "SubscriptionRequest", "TopicList", "Topics", "Unsubscribe", "Unsubscribed",
-    "Warn", "Welcome",
+    "MAX_ID_BYTES", "MAX_REQUEST_BYTES", "PROTOCOL", "AssetCommandAccepted", "DisconnectAccepted", "Goodbye", "Health",
+    "LogLevelAnswer", "LogLevelRequest", "MarketSimulation", "Ping", "PlanRequest", "Pong", "RebootAccepted", "Registered",
+    "Registration", "RequestId", "StreamError", "StreamMessage", "StreamRequest", "Subscribe", "Subscribed",
+    "SubscriptionRequest", "TopicList", "Topics", "Unsubscribe", "Unsubscribed", "Warn", "Welcome",
 ]  # fmt: skip
 
 PROTOCOL = 1
@@ -93,6 +92,15 @@ class LogLevelAnswer(_Answer, frozen=True):
 class MarketSimulation(_Request, frozen=True):
     status: Phase | None
     """Null ends the simulation."""
+
+
+class PlanRequest(_Request, frozen=True):
+    text: str | None = None
+    """A configuration to try out; null: what is in the file now."""
+
+
+class DisconnectAccepted(_Answer, frozen=True):
+    client: str
 
 
 class RebootAccepted(_Answer, frozen=True):

@@ -8,8 +8,8 @@ from finstream.vocabulary.market import Phase, Source
 
 __all__ = [
     "ArenaRanked", "AssetStateChanged", "BestSwitched", "ClientConnected", "ClientDisconnected", "ClientRegistered",
-    "ClientUnregistered", "CommandReceived", "ConfigRejected", "ConfigReloaded", "Event", "FeedHealthChanged", "IngestorStatus",
-    "LinesRejected", "LogLevelChanged", "MarketStatus", "MemoryPressure", "Receipt",
+    "ClientUnregistered", "CommandReceived", "ConfigRejected", "ConfigReloaded", "Event", "FeedHealthChanged",
+    "IngestorStatus", "LinesRejected", "LogLevelChanged", "MarketStatus", "MemoryPressure", "Receipt", "TelemetryTick",
 ]
 
 
@@ -183,8 +183,16 @@ class MemoryPressure(_Event, frozen=True, kw_only=True, tag="MemoryPressure"):
     """What waited for it."""
 
 
+class TelemetryTick(_Event, frozen=True, kw_only=True, tag="TelemetryTick"):
+    """Telemetry has looked at everything."""
+
+    at: int
+    telemetry: msgspec.Raw
+    """JSON as of :class:`finstream.services.telemetry_view.Telemetry`, encoded once for all who pass it on."""
+
+
 Event = (
     ArenaRanked | AssetStateChanged | BestSwitched | FeedHealthChanged | IngestorStatus | LinesRejected | ClientRegistered
     | ClientUnregistered | ClientConnected | ClientDisconnected | CommandReceived | ConfigReloaded | ConfigRejected
-    | LogLevelChanged | MarketStatus | MemoryPressure
+    | LogLevelChanged | MarketStatus | MemoryPressure | TelemetryTick
 )

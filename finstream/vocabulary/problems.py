@@ -40,7 +40,7 @@ PROBLEMS: dict[str, ProblemKind] = {
     "internal-error": ProblemKind(500, "The engine failed to answer"),
     "too-many-clients": ProblemKind(503, "No more clients can be registered now"),
     "memory-pressure": ProblemKind(503, "Too much waits in memory: nobody new is let in now"),
-    "not-ready": ProblemKind(503, "The engine is starting or stopping"),
+    "not-ready": ProblemKind(503, "The engine does not serve subscribers now"),
 }
 
 

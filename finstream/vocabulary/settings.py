@@ -11,7 +11,7 @@ from finstream.vocabulary.market import MarketName, Phase
 __all__ = [
     "LIVE_KEYS", "STANDARD_CLASS", "AdminSettings", "AssetSettings", "ClientClass", "DeadLetterSettings", "Finding", "Limits",
     "ListenSettings", "LogLevel", "LogSettings", "MarketSettings", "QualitySettings", "RestartSettings", "Settings", "SinkSettings",
-    "StateSettings", "TlsSettings",
+    "StateSettings", "TelemetrySettings", "TlsSettings",
 ]
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -76,6 +76,14 @@ class ClientClass(_Section, frozen=True, kw_only=True):
 
 class LogSettings(_Section, frozen=True, kw_only=True):
     level: LogLevel = "info"
+
+
+class TelemetrySettings(_Section, frozen=True, kw_only=True):
+    """How often the engine looks at itself."""
+
+    period_s: float = 10.0
+    summary_s: float = 3600.0
+    """How often the log gets a summary."""
 
 
 class MarketSettings(_Section, frozen=True, kw_only=True):
@@ -189,6 +197,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     state: StateSettings = StateSettings()
     limits: Limits = Limits()
     logs: LogSettings = LogSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()
     market: MarketSettings = MarketSettings()
     restart_at: str | None = None

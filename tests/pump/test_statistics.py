@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from rig import Rig, running, tick
+from rig import LITTLE, Rig, running, tick, until
 
-from finstream.pump import AssetStatistics, Pump
+from finstream.pump import AssetStatistics, Pump, StageTimes
 
 
 async def test_statistics_of_an_asset(rig: Rig) -> None:
@@ -81,6 +81,51 @@ async def test_statistics_of_the_pump(rig: Rig) -> None:
     assert 10 <= statistics.batches < 100
     subscriber.remove()
     assert (rig.pump.statistics().outboxes, rig.pump.statistics().delivered) == (0, 10)
+
+
+async def test_turns_are_counted_by_their_lines_and_sends(rig: Rig) -> None:
+    feed = rig.feed()
+    for _ in range(3):
+        rig.subscriber((feed.asset, None))
+    for lines in (1, 2, 3, 4, 5, 8, 9):
+        await feed.write_and_wait(tick() * lines)
+    # A turn is counted at its end, and whoever asks may be let in before that.
+    await until(lambda: sum(rig.pump.statistics().turns_by_lines) == 7)
+    statistics = rig.pump.statistics()
+    assert statistics.turns_by_lines == [1, 1, 2, 2, 1, *[0] * 11]
+    assert statistics.turns_by_sends == [0, 0, 7, *[0] * 13]
+
+
+async def test_one_turn_in_a_thousand_has_its_time_taken(rig: Rig) -> None:
+    feed = rig.feed()
+    rig.subscriber((feed.asset, None))
+    while rig.pump.statistics().batches < 1023:
+        await feed.write_and_wait(tick())
+    assert rig.pump.statistics().stages == StageTimes(0, 0, 0, 0, 0, 0)
+    await feed.write_and_wait(tick() * 5)
+    await until(lambda: rig.pump.statistics().stages.turns == 1)
+    stages = rig.pump.statistics().stages
+    assert min(stages.read_ns, stages.take_ns, stages.send_ns, stages.tend_ns) >= 0
+    assert 0 < stages.read_ns + stages.take_ns + stages.send_ns + stages.tend_ns < 1_000_000_000
+
+
+async def test_all_outboxes_together(rig: Rig) -> None:
+    feed = rig.feed()
+    readers = [rig.subscriber((feed.asset, None)) for _ in range(100)]  # more than are looked at in one go
+    idle = rig.subscriber((feed.asset, None), buffer_bytes=LITTLE)
+    await feed.write_and_wait(tick(pad=8000) * 30)
+    for reader in readers:
+        await reader.messages(30)
+    totals, handles = rig.pump.outbox_totals(10)
+    assert handles == [idle.handle]
+    one = idle.statistics
+    assert (totals.waiting, totals.queued_messages, totals.queued_bytes) == (1, one.queued_messages, one.queued_bytes)
+    assert (totals.published, totals.delivered) == (3030, 3000 + one.delivered)
+    assert totals.sent_bytes == sum(each.statistics.sent_bytes for each in [*readers, idle])
+    assert rig.pump.outbox_totals(0)[1] == []
+    idle.remove()
+    totals, handles = rig.pump.outbox_totals(10)
+    assert (totals.published, totals.killed, totals.waiting, handles) == (3030, one.queued_messages, 0, [])
 
 
 async def test_idle_is_idle(rig: Rig) -> None:

@@ -33,6 +33,7 @@ def test_every_key_can_be_set() -> None:
         limits: {outbox_bytes: 4096, outbox_age_ms: 100, line_bytes: 1000, clients: 1, topics_per_client: 2,
                  memory_soft_bytes: 2000000, memory_hard_bytes: 2000000}
         logs: {level: error}
+        telemetry: {period_s: 1, summary_s: 60}
         dead_letters: {path: d.jsonl, max_bytes: 5000, files: 1}
         market: {url: "http://127.0.0.1:9/market-info", poll_open_s: 30, poll_closed_s: 600, simulate: pre-market}
         restart_at: "03:30"

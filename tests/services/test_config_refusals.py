@@ -40,7 +40,9 @@ def refused(text: str) -> ConfigError:
         ("[" * 1000, "test.yaml", "nested too deeply", "right file"),
         # keys
         ("asets: {}", "asets", "unknown key", "did you mean assets?"),
-        ("telemetry: {period_s: 10}", "telemetry", "unknown key", "known here: admin, assets"),
+        ("telemetri: {period_s: 10}", "telemetri", "unknown key", "did you mean telemetry?"),
+        ("surprise: {}", "surprise", "unknown key", "known here: admin, assets"),
+        ("telemetry: {period_s: 0.5}", "telemetry.period_s", "0.5 is out of range", "write 1 to 3600"),
         ("market: {poll_s: 60}", "market.poll_s", "unknown key", "did you mean poll_"),
         ("market: {simulate: ON}", "market.simulate", "true is not one of the choices", "pre-market or open or"),
         ("market: {poll_open_s: 0}", "market.poll_open_s", "0 is out of range", "write 1 to 86400"),

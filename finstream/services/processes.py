@@ -1,0 +1,99 @@
+"""What the engine's process and those of its children use of the machine, as the kernel tells it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Iterable
+
+import msgspec
+import psutil
+
+__all__ = ["ProcessStatistics", "Processes", "SystemStatistics"]
+
+
+class ProcessStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    pid: int
+    cpu_s: float
+    """Since it started; of all its threads, in user and kernel mode."""
+    cpu_cores: float
+    """Since the look before: 1 is one core kept busy. 0 at the first look."""
+    memory_bytes: int
+    """Resident."""
+    threads: int
+    open_fds: int
+
+
+class SystemStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine's own process, without its children, and the machine."""
+
+    engine: ProcessStatistics
+    started_at: int
+    """Of the process; microseconds since the epoch."""
+    most_fds: int
+    """So many file descriptors the engine may have open."""
+    cores: int
+    """That the machine has."""
+    load_1m: float
+    """Processes that ran or wanted to, on average over a minute."""
+    memory_total_bytes: int
+    memory_available_bytes: int
+
+
+class _Look:
+    """What is remembered of a process between two looks."""
+
+    def __init__(self, pid: int) -> None:
+        self.process = psutil.Process(pid)
+        self.cpu_s: float | None = None
+        self.at = 0.0
+
+    def again(self) -> ProcessStatistics:
+        with self.process.oneshot():
+            times = self.process.cpu_times()
+            cpu_s, now = times.user + times.system, time.monotonic()
+            cores = 0.0 if self.cpu_s is None or now <= self.at else max(0.0, cpu_s - self.cpu_s) / (now - self.at)
+            self.cpu_s, self.at = cpu_s, now
+            return ProcessStatistics(
+                pid=self.process.pid,
+                cpu_s=round(cpu_s, 2),
+                cpu_cores=round(cores, 4),
+                memory_bytes=self.process.memory_info().rss,
+                threads=self.process.num_threads(),
+                open_fds=self.process.num_fds(),
+            )
+
+
+class Processes:
+    """Used by one thread at a time. All calls read files of /proc, which may take milliseconds with hundreds of children."""
+
+    def __init__(self) -> None:
+        self._engine = _Look(os.getpid())
+        self._started_at = int(self._engine.process.create_time() * 1e6)
+        self._children: dict[int, _Look] = {}
+
+    def system(self) -> SystemStatistics:
+        memory = psutil.virtual_memory()
+        return SystemStatistics(
+            engine=self._engine.again(),
+            started_at=self._started_at,
+            most_fds=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            cores=os.cpu_count() or 1,
+            load_1m=round(os.getloadavg()[0], 2),
+            memory_total_bytes=memory.total,
+            memory_available_bytes=memory.available,
+        )
+
+    def children(self, pids: Iterable[int]) -> dict[int, ProcessStatistics]:
+        """By pid; those that have just ended are left out."""
+        looks, self._children = self._children, {}
+        found = {}
+        for pid in pids:
+            try:
+                look = looks.get(pid) or _Look(pid)
+                found[pid] = look.again()
+                self._children[pid] = look
+            except (psutil.Error, OSError):
+                continue  # it has ended meanwhile
+        return found

@@ -1,0 +1,132 @@
+"""Telemetry: looks at all parts in turn, and tells what it saw.
+
+Each look goes onto the bus as a ``TelemetryTick``, and is kept until the next one. There is one look every ``telemetry.period_s``,
+more often for as long as somebody asks for that. Who asks in between gets one that is at most a second old.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+import trio
+
+from finstream.services.logs import Logger
+from finstream.services.ports import Publisher
+from finstream.services.telemetry_look import Look
+from finstream.services.telemetry_view import Telemetry as View
+from finstream.vocabulary.events import TelemetryTick
+from finstream.vocabulary.settings import TelemetrySettings
+
+__all__ = ["FRESH_S", "Telemetry"]
+
+FRESH_S = 1.0
+"""A look that is younger serves whoever asks: many who ask cost no more than one."""
+
+_encoder = msgspec.json.Encoder()
+
+
+class Telemetry:
+    """Use it from the Trio thread only."""
+
+    def __init__(self, settings: TelemetrySettings, look: Look, *, bus: Publisher, logger: Logger) -> None:
+        self._settings = settings
+        self._look = look
+        self._bus = bus
+        self._logger = logger
+        self._asked: Counter[float] = Counter()
+        self._news = trio.Event()
+        self._looking = trio.Lock()
+        self._latest: View | None = None
+        self._looked_at = -float("inf")
+        self._summed_up_at = trio.current_time()
+        self._took_s = 0.0
+        self._looks = 0
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Look at everything, at once and then once a period, until cancelled."""
+        task_status.started()
+        while True:
+            if trio.current_time() - self._looked_at >= self._period_s():
+                await self._tell()
+            self._news = trio.Event()
+            with trio.move_on_at(self._looked_at + self._period_s()):
+                await self._news.wait()
+
+    def apply(self, settings: TelemetrySettings) -> None:
+        """Other periods hold from now on."""
+        self._settings = settings
+        self._news.set()
+
+    @contextmanager
+    def every(self, period_s: float) -> Iterator[None]:
+        """Have it looked at least so often, while the context is open."""
+        self._asked[period_s] += 1
+        self._news.set()
+        try:
+            yield
+        finally:
+            self._asked[period_s] -= 1
+            self._asked += Counter()  # drops those that nobody asks for any more
+
+    async def latest(self) -> View:
+        """How things are; at most FRESH_S old."""
+        async with self._looking:
+            if self._latest is None or trio.current_time() - self._looked_at >= FRESH_S:
+                return await self._take()
+            return self._latest
+
+    @property
+    def looks(self) -> int:
+        return self._looks
+
+    @property
+    def took_s(self) -> float:
+        """The last look; most of it in another thread."""
+        return self._took_s
+
+    def _period_s(self) -> float:
+        return min([self._settings.period_s, *self._asked])
+
+    async def _tell(self) -> None:
+        async with self._looking:
+            view = await self._take()
+        self._bus.publish(TelemetryTick(at=view.at, telemetry=msgspec.Raw(_encoder.encode(view))))
+        now = trio.current_time()
+        if now - self._summed_up_at >= self._settings.summary_s:
+            self._summed_up_at = now
+            self._sum_up(view)
+
+    async def _take(self) -> View:
+        began = trio.current_time()
+        self._latest = await self._look.now()
+        self._looked_at = trio.current_time()
+        self._took_s = self._looked_at - began
+        self._looks += 1
+        return self._latest
+
+    def _sum_up(self, view: View) -> None:
+        states = Counter(asset.state for asset in view.assets)
+        totals = view.clients.totals
+        self._logger.info(
+            "summary",
+            uptime_s=view.uptime_s,
+            assets=dict(states),
+            degraded=[asset.name for asset in view.assets if asset.arena is not None and asset.arena.degraded],
+            restarts=sum(child.restarts for child in (*view.assets, *view.sinks)),
+            lines=view.pump.lines,
+            rejected=sum(sum(asset.rejected.values()) for asset in view.assets),
+            connected=view.clients.connected,
+            registered=view.clients.registered,
+            delivered=totals.delivered,
+            sent_bytes=totals.sent_bytes,
+            killed=totals.killed,
+            endings=view.clients.endings,
+            memory=view.memory.level,
+            cpu_s=view.system.engine.cpu_s,
+            memory_bytes=view.system.engine.memory_bytes,
+            bus_dropped=view.bus.dropped,
+            log_dropped=view.logs.dropped,
+        )

@@ -1,0 +1,214 @@
+"""What an engine tells of itself, over REST, as metrics and as health; of a real engine with real ingestors, clients and a sink."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from finstream.services.metrics_table import METRICS
+from finstream.services.telemetry_view import Telemetry
+
+SABOTEUR = """
+import os, socket, threading
+def sabotage(orders):
+    # Each line names a port: whoever listens there stops doing so, as if the kernel had taken the socket away.
+    for line in open(orders):
+        for fd in map(int, os.listdir("/proc/self/fd")):
+            try:
+                found = socket.socket(fileno=os.dup(fd))
+            except OSError:
+                continue
+            with found:
+                try:
+                    if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) and found.getsockname()[1] == int(line):
+                        found.shutdown(socket.SHUT_RDWR)
+                        break  # further descriptors are the same socket
+                except OSError:
+                    continue
+threading.Thread(target=sabotage, args=(os.environ["ORDERS"],), daemon=True).start()
+"""
+
+
+def readiness(engine: Any, side: str) -> tuple[int, str]:
+    answer = getattr(engine, side)("GET", "/health/readiness")
+    return answer.status_code, answer.json().get("detail", "")
+
+
+@pytest.fixture
+def busy(engine: Any, tools: Any) -> Any:
+    """An engine that has had something of everything."""
+    engine.config["assets"] |= {"bad": engine.asset("garbage", start="always"), "idle": engine.asset("ticker")}
+    engine.config["sinks"] = {"drain": {"command": ["sh", "-c", "exec cat >/dev/null"], "topics": ["tick"]}}
+    engine.start()
+    left = engine.register()
+    with engine.connect(left) as client:
+        client.send('{"op":"subscribe","topics":["tick"]}')
+        tools.hear(client, "tick")
+    engine.admin("POST", "/v1/config/reload")
+    tools.until(lambda: telemetry(engine)["pump"]["lines"] and telemetry(engine)["assets"][0]["ticks"])  # it may be a second old
+    return engine
+
+
+def telemetry(engine: Any) -> dict[str, Any]:
+    answer = engine.admin("GET", "/v1/telemetry")
+    assert answer.status_code == 200, answer.text
+    msgspec.json.decode(answer.content, type=Telemetry, strict=True)
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_it_tells_what_is(busy: Any, tools: Any) -> None:
+    connected = busy.register()
+    with busy.connect(connected) as client:
+        client.send('{"op":"subscribe","topics":["tick","idle:BTC/USDT"],"policy":"conflate"}')
+        tools.hear(client, "tick")
+        tools.until(lambda: telemetry(busy)["clients"]["connected"] == 1)
+        first = telemetry(busy)
+
+        def flowing() -> Any:
+            now = telemetry(busy)
+            return now if now["at"] > first["at"] and now["client_rates"].get(connected, {}).get("deliveries_per_s") else None
+
+        later = tools.until(flowing)
+        # What is counted is what others count, too.
+        assert later["clients"]["registered"] == 2
+        [listed] = later["clients"]["listed"]
+        assert (listed["uuid"], listed["topics"], listed["policies"]) == (connected, 2, {"conflate": 2})
+        mine = busy.client(connected)["statistics"]
+        assert 0 < listed["outbox"]["delivered"] <= mine["delivered"]
+        assert later["rates"]["deliveries_per_s"] > later["client_rates"][connected]["deliveries_per_s"] / 2
+    assets = {asset["name"]: asset for asset in later["assets"]}
+    assert list(assets) == ["tick", "bad", "idle"]
+    tick = assets["tick"]
+    assert (tick["state"], tick["wanted_by"], tick["rejected"], tick["arena"]["degraded"]) == ("running", 2, {}, False)
+    assert tick["ticks_per_s"] == pytest.approx(tick["lines"] / later["uptime_s"], rel=3)
+    assert tick["process"]["pid"] == tick["pid"] == busy.asset_state("tick")["pid"]
+    assert Path(f"/proc/{tick['pid']}").exists()
+    assert tick["process"]["memory_bytes"] > 100_000
+    assert set(assets["bad"]["rejected"]) == {"not_json", "decimal_out_of_range"}
+    assert assets["bad"]["rejected_per_s"] > 0
+    assert assets["idle"]["state"] in {"running", "starting"}
+    [sink] = later["sinks"]
+    assert (sink["name"], sink["state"], sink["topics"]) == ("drain", "running", ["tick"])
+    assert sink["outbox"]["delivered"] > 0
+    assert later["clients"]["endings"] == {"client_left": 1}
+    assert later["system"]["engine"]["pid"] == busy.process.pid
+    assert sum(later["pump"]["turns_by_lines"]) <= later["pump"]["batches"]
+    assert later["config"] == {"reloads": 1, "rejections": 0}
+    assert later["servers"]["not_ready"] == []
+
+
+def test_who_was_let_go_is_told_with_the_receipt(engine: Any, tools: Any) -> None:
+    engine.config["assets"] = {"flood": engine.asset("flood")}
+    engine.config["limits"] = {"outbox_bytes": 2048, "outbox_age_ms": 50}
+    engine.start()
+    slow = engine.register()
+    with engine.connect(slow, max_queue=1) as client:
+        client.send('{"op":"subscribe","topics":["flood"]}')
+        ended = tools.until(lambda: telemetry(engine)["clients"]["recent_endings"])
+    assert ended[0]["client"] == slow
+    assert ended[0]["receipt"]["reason"] in {"slow_consumer_bytes", "slow_consumer_age"}
+    assert telemetry(engine)["clients"]["endings"] == {ended[0]["receipt"]["reason"]: 1}
+    assert telemetry(engine)["clients"]["totals"]["killed"] == ended[0]["receipt"]["queued_messages"]
+
+
+def test_the_metrics_are_those_of_the_table(busy: Any) -> None:
+    answer = busy.public("GET", "/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    families = {family.name: family for family in text_string_to_metric_families(answer.text)}
+    # The parser takes the ending off a counter's name.
+    assert set(families) == {metric.name.removesuffix("_total") for metric in METRICS}
+    for metric in METRICS:
+        family = families[metric.name.removesuffix("_total")]
+        assert (family.type, family.documentation) == (metric.kind, metric.help)
+        assert metric.kind != "counter" or metric.name.endswith("_total")
+        assert not re.search(r"_(ms|us|ns|milliseconds|kib|mib|percent)(_|$)", metric.name), "base units only"
+        for sample in family.samples:
+            assert set(sample.labels) - {"le"} == set(metric.labels)
+    ticks = {sample.labels["asset"]: sample.value for sample in families["finstream_asset_ticks"].samples}
+    assert ticks["tick"] > 0
+    assert {sample.value for sample in families["finstream_ready"].samples} == {1}
+
+
+def test_a_histogram_is_one(busy: Any) -> None:
+    families = {family.name: family for family in text_string_to_metric_families(busy.public("GET", "/metrics").text)}
+    samples = families["finstream_pump_turn_lines"].samples
+    buckets = [(float(each.labels["le"]), each.value) for each in samples if each.name.endswith("_bucket")]
+    assert buckets == sorted(buckets)
+    assert [count for _, count in buckets] == sorted(count for _, count in buckets)
+    total = next(each.value for each in samples if each.name.endswith("_sum"))
+    count = next(each.value for each in samples if each.name.endswith("_count"))
+    assert buckets[-1] == (float("inf"), count)
+    assert 0 < count <= total
+
+
+def test_clients_and_symbols_make_no_labels(busy: Any, tools: Any) -> None:
+    def lines() -> list[str]:
+        text = busy.public("GET", "/metrics").text
+        return sorted(re.sub(r" \S+$", "", line) for line in text.splitlines() if not line.startswith("#"))
+
+    # What an asset rejected for the first time, or an end of a new kind, may add a line; clients and symbols must not.
+    tools.until(lambda: 'finstream_asset_rejected_lines_total{asset="bad",reason="not_json"}' in lines())
+    time.sleep(1.1)  # what is told may be a second old
+    before = lines()
+    uuids = [busy.register() for _ in range(20)]
+    with busy.connect(uuids[0]) as client:
+        client.send(json.dumps({"op": "subscribe", "topics": ["tick"], "id": 1}))
+        tools.hear(client, "tick")
+        tools.until(lambda: telemetry(busy)["clients"]["connected"] == 1)
+        time.sleep(1.1)
+        during = lines()
+    assert during == before
+    assert not any(uuid in line for uuid in uuids for line in during)
+    assert not any("BTC" in line for line in during)
+
+
+@pytest.mark.parametrize(("listener", "asked_at"), [("stream", "public"), ("public", "admin"), ("admin", "public")])
+def test_readiness_fails_while_a_listener_is_down(engine: Any, tools: Any, listener: str, asked_at: str) -> None:
+    orders = engine.directory / "orders"
+    os.mkfifo(orders)
+    engine.environment["ORDERS"] = str(orders)
+    engine.program = SABOTEUR + engine.program
+    engine.launch()
+    with orders.open("w", buffering=1) as saboteur:  # the engine waits for this to be opened
+        engine.await_ready()
+        assert readiness(engine, asked_at) == (200, "")
+        port = engine.ready[listener].rpartition(":")[2]
+        saboteur.write(f"{port}\n")
+        tools.until(lambda: readiness(engine, asked_at)[0] == 503)
+        assert readiness(engine, asked_at)[1] == f"listen.{listener} accepts no connections"
+        # The process is alive all the same: a restart is for whoever watches readiness to decide.
+        assert getattr(engine, asked_at)("GET", "/health/liveness").json() == {"status": "alive"}
+        if asked_at == "public":
+            tools.until(lambda: "\nfinstream_ready 0\n" in engine.public("GET", "/metrics").text)
+        else:
+            tools.until(lambda: telemetry(engine)["servers"]["not_ready"] == [f"listen.{listener} accepts no connections"])
+
+
+def test_the_log_gets_a_summary(engine: Any) -> None:
+    engine.config["telemetry"] = {"period_s": 1, "summary_s": 1}
+    engine.config["assets"]["tick"]["start"] = "always"
+    engine.start()
+    summary = engine.log("summary", least=2)[1]
+    assert summary["component"] == "telemetry"
+    assert summary["assets"] == {"running": 1}
+    assert summary["lines"] > 0
+    assert summary["connected"] == 0
+
+
+def test_the_period_is_reloaded(engine: Any, tools: Any) -> None:
+    engine.config["telemetry"] = {"period_s": 3600, "summary_s": 1}
+    engine.start()
+    assert engine.log("summary") == []
+    engine.config["telemetry"]["period_s"] = 1
+    engine.configure()
+    assert engine.log("summary", least=1)
+    assert engine.log("configuration reloaded")[0]["hot"] == ["telemetry.period_s"]

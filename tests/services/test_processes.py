@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import time
+
+from finstream.services.processes import Processes
+
+
+def test_what_the_kernel_says_of_this_process() -> None:
+    system = Processes().system()
+    assert system.engine.pid == os.getpid()
+    assert system.engine.open_fds == len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the one that reads the folder is counted by both
+    assert system.engine.threads == len(os.listdir("/proc/self/task"))  # noqa: PTH208
+    assert system.most_fds == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    assert 0 <= time.time() - system.started_at / 1e6 < 24 * 3600
+    assert 0 < system.memory_available_bytes < system.memory_total_bytes
+
+
+def test_a_busy_child_is_seen_to_be_busy_and_one_that_is_gone_is_left_out() -> None:
+    processes = Processes()
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as child:
+        try:
+            assert processes.children([child.pid])[child.pid].cpu_cores == 0.0, "at the first look there is nothing to compare with"
+            before = time.process_time()
+            deadline = time.monotonic() + 30
+            while (seen := processes.children([child.pid])[child.pid]).cpu_s < 0.05:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            assert seen.cpu_s > 0
+            assert seen.memory_bytes > 1 << 20
+            assert time.process_time() - before < 5
+        finally:
+            child.kill()
+            child.wait()
+        assert processes.children([child.pid]) == {}

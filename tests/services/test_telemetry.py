@@ -1,0 +1,107 @@
+"""The service's clock: when it looks, and who is told. What it sees is made up here; the engine's tests see the real thing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+import structlog
+import trio
+import trio.testing
+
+from finstream.services.bus import Bus
+from finstream.services.telemetry import Telemetry
+from finstream.vocabulary.events import TelemetryTick
+from finstream.vocabulary.settings import TelemetrySettings
+
+
+class _View(msgspec.Struct):
+    at: int
+
+
+class _Look:
+    """Sees only the time. ``takes_s`` is how long a look takes."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.takes_s = 0.0
+        self.under_way = 0
+
+    async def now(self) -> Any:
+        self.under_way += 1
+        assert self.under_way == 1, "one look at a time"
+        self.times.append(round(trio.current_time() - START, 3))
+        await trio.sleep(self.takes_s)
+        self.under_way -= 1
+        return _View(len(self.times))
+
+
+START = 0.0
+
+
+class _Rig:
+    def __init__(self, period_s: float = 10.0) -> None:
+        global START
+        START = trio.current_time()
+        self.look = _Look()
+        self.bus = Bus()
+        self.service = Telemetry(
+            TelemetrySettings(period_s=period_s, summary_s=86400), self.look, bus=self.bus, logger=structlog.get_logger()  # type: ignore[arg-type]
+        )
+
+
+async def test_it_looks_once_a_period_and_tells(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
+    rig = _Rig()
+    with rig.bus.subscribe("test") as events:
+        await nursery.start(rig.service.run)
+        await trio.sleep(35)
+        assert rig.look.times == [0.0, 10.0, 20.0, 30.0]
+        told = [await events.receive() for _ in range(4)]
+        assert [event.at for event in told if isinstance(event, TelemetryTick)] == [1, 2, 3, 4]
+
+
+async def test_it_looks_more_often_for_as_long_as_somebody_asks(autojump_clock: Any, nursery: trio.Nursery) -> None:
+    rig = _Rig()
+    await nursery.start(rig.service.run)
+    await trio.sleep(2)
+    with rig.service.every(3.0), rig.service.every(1.0):
+        await trio.sleep(2.5)
+    assert rig.look.times == [0.0, 2.0, 3.0, 4.0]
+    with rig.service.every(60.0):
+        await trio.sleep(20)
+    assert rig.look.times[4:] == [14.0, 24.0]
+
+
+async def test_many_who_ask_cost_no_more_than_one(autojump_clock: Any, nursery: trio.Nursery) -> None:
+    rig = _Rig()
+    rig.look.takes_s = 0.1
+
+    async def ask() -> None:
+        assert (await rig.service.latest()).at == 1
+
+    async with trio.open_nursery() as asking:
+        for _ in range(20):
+            asking.start_soon(ask)
+    await trio.sleep(0.9)
+    await ask()
+    await trio.sleep(0.11)
+    assert (await rig.service.latest()).at == 2
+
+
+async def test_another_period_holds_at_once(autojump_clock: Any, nursery: trio.Nursery) -> None:
+    rig = _Rig()
+    await nursery.start(rig.service.run)
+    await trio.sleep(5)
+    rig.service.apply(TelemetrySettings(period_s=1.0, summary_s=86400))
+    await trio.sleep(1.5)
+    assert rig.look.times == [0.0, 5.0, 6.0]
+    rig.service.apply(TelemetrySettings(period_s=30.0, summary_s=86400))
+    await trio.sleep(31)
+    assert rig.look.times == [0.0, 5.0, 6.0, 36.0]
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Any:
+    with structlog.testing.capture_logs() as lines:
+        yield lines
