@@ -12,8 +12,6 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "sdk/js"
 FILES = sorted((PACKAGE / "test").glob("*.test.js"))
-NO_TOPIC_BEST = pytest.mark.xfail(strict=True, reason="the engine has no topic `best` yet")
-CASES = [pytest.param(file, marks=NO_TOPIC_BEST if file.name == "best-source.test.js" else ()) for file in FILES]
 CONNECTING = {"client.test.js", "conformance.test.js", "worker.test.js"}
 
 
@@ -29,7 +27,7 @@ def _run(node: Any, file: Path, *, built_in: bool) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("file", CASES, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_in_node(node: Any, file: Path) -> None:
     """As Node is: with a WebSocket of its own, or, before version 22, with ours."""
     if file.name == "types.test.js" and not (PACKAGE / "node_modules/.bin/tsc").exists():
