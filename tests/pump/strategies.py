@@ -38,7 +38,7 @@ def examples(count: int) -> Any:
 
 def seeds(count: int) -> range:
     """The seeds of a test that chooses at random itself."""
-    return range(max(3, int(count * EFFORT)))
+    return range(max(min(count, 3), int(count * EFFORT)))
 
 
 def _written_character(character: str, form: int) -> bytes:

@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 import pytest
+import strategies
 from course import MS, START, Course, S, course, told
 from rig import Rig, balanced, until
 
@@ -269,7 +270,7 @@ class Flapping:
         assert self.unfollowed is None or at - self.unfollowed < GRACE, "a failed leader still leads"
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", strategies.seeds(40))
 def test_however_sources_flap_no_trade_comes_twice_or_out_of_order(seed: int) -> None:
     chance = random.Random(seed)
     with course("a", "b", "c") as race:
@@ -292,7 +293,7 @@ def test_however_sources_flap_no_trade_comes_twice_or_out_of_order(seed: int) ->
         assert balanced(flapping.subscriber.statistics)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", strategies.seeds(20))
 def test_a_leader_that_fails_at_any_moment_is_replaced_within_a_heartbeat(seed: int) -> None:
     """As long as somebody else ticks twenty times in it. The lead is given back to nobody."""
     chance = random.Random(seed)

@@ -18,10 +18,11 @@ from finstream.pump import Framing, OutboxStatistics
 from finstream.vocabulary.policies import Policy
 
 CLIENTS = 300
-TURNS = 60
+TURNS = max(10, int(60 * strategies.EFFORT))
 ACTS = 120
 """A turn; a batch takes about as long as so many."""
 KINDS = ["steady"] * 8 + ["leaver", "leaver", "removed", "removed", "merging", "skipping", "stalled", "hopeless", "gone"]
+ENDING = {"leaver", "removed", "merging", "skipping"}
 POLICIES = {"merging": Policy(policy="conflate", trades="conflate"), "skipping": Policy(policy="skip")}
 
 
@@ -108,6 +109,11 @@ class Market:
             case "gone":
                 client.subscriber.socket.close()
 
+    @property
+    def ended(self) -> set[str]:
+        """The kinds of which one has left a topic, or was removed."""
+        return {client.kind for client in self.clients if client.bounds is not None}
+
     def around(self, act: Callable[[], object], *assets: int) -> tuple[int, int]:
         before = sum(self.pump.asset_statistics(asset).seq for asset in assets)
         assert act()
@@ -122,10 +128,7 @@ class Market:
         for feed in self.feeds:
             await until(lambda feed=feed: self.pump.asset_statistics(feed.asset).seq == self.published[feed.asset])  # type: ignore[misc]
         for client in self.clients:
-            if client.kind in ("hopeless", "gone"):
-                client.subscriber.socket.close()
-                await client.subscriber.closing()
-            elif client.final is None:
+            if client.final is None and client.kind not in ("hopeless", "gone"):
                 await until(lambda client=client: client.subscriber.read_now() == b"" == self.waiting(client))  # type: ignore[misc]
 
     def waiting(self, client: Client) -> bytes:
@@ -137,11 +140,11 @@ class Market:
         assert final is not None
         assert balanced(final)
         total = sum(self.published.values())
-        if client.kind in ("hopeless", "gone"):
-            [closed] = client.subscriber.closed
-            assert closed.reason in ("slow_consumer_bytes", "connection_lost")
-            assert closed.statistics.delivered == final.delivered
-            assert closed.statistics.killed == final.killed
+        if client.kind in ("hopeless", "gone"):  # whether the pump has noticed depends on what came after
+            for closed in client.subscriber.closed:
+                assert closed.reason in ("slow_consumer_bytes", "connection_lost")
+                assert closed.statistics.delivered == final.delivered
+                assert closed.statistics.killed == final.killed
             return
         assert client.subscriber.closed == []
         await client.subscriber.read_to_the_end()
@@ -166,19 +169,17 @@ class Market:
             assert client.bounds[0] <= final.published - kept <= client.bounds[1]
 
 
-@pytest.mark.parametrize("seed", strategies.seeds(2))
+@pytest.mark.parametrize("seed", strategies.seeds(1))
 async def test_books_balance_whatever_is_done_between_two_sends_of_a_batch(rig: Rig, seed: int) -> None:
     market = Market(rig, random.Random(seed))
     turns = 0
-    while turns < TURNS or market.in_between < 3:
+    while turns < TURNS or market.in_between < 3 or market.ended != ENDING:
         await market.turn()
         turns += 1
-        assert turns < 50 * TURNS, "the lock was never given away during a batch"
+        assert turns < 3000, "the lock was never given away during a batch"
     await market.settle()
     for client in market.clients:
         await market.check(client)
     assert rig.pump.statistics().outboxes == 0
     finals = [client.final for client in market.clients if client.final is not None]
     assert rig.pump.statistics().delivered == sum(final.delivered for final in finals)
-    ended = {client.kind for client in market.clients if client.bounds is not None}
-    assert ended == {"leaver", "removed", "merging", "skipping"}
