@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -42,6 +44,17 @@ def site() -> Iterator[str]:
         thread.join()
 
 
+def _free_addresses(count: int) -> list[str]:
+    """Of those that the system gives to nobody by itself: while an engine is away its ports stay free."""
+    first_given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports: set[int] = set()
+    while len(ports) < count:
+        port = random.randrange(max(1024, first_given - 20_000), first_given)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            ports.add(port)
+    return [f"127.0.0.1:{port}" for port in ports]
+
+
 class Engine:
     def __init__(self, directory: Path, origin: str) -> None:
         self._path = directory / "config.yaml"
@@ -50,7 +63,7 @@ class Engine:
         command = [*simulator, "--symbols", "BTC/USDT,ETH/USDT", "--rate", "400", "--trade-share", "1"]
         self._config: dict[str, Any] = {
             "mode": "simulation",
-            "listen": dict.fromkeys(("public", "stream", "admin"), "127.0.0.1:0") | {"origins": [origin]},
+            "listen": dict(zip(("public", "stream", "admin"), _free_addresses(3), strict=True)) | {"origins": [origin]},
             "state": {"path": str(directory / "state.db")},
             "dead_letters": {"path": str(directory / "dead.jsonl")},
             "assets": {"sim": {"command": command, "origin": "synthetic"}},
@@ -63,8 +76,6 @@ class Engine:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log)
         assert self.process.stdout is not None
         ready: dict[str, str] = json.loads(self.process.stdout.readline())
-        for side in ("public", "stream", "admin"):
-            self._config["listen"][side] = ready[side].partition("://")[2]  # the same after a restart
         return ready
 
     def stop(self) -> None:
