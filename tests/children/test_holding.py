@@ -119,20 +119,21 @@ async def test_the_priority_of_a_sink_reaches_the_pump_and_follows_the_configura
 async def test_a_sink_that_is_slow_is_told_of_in_time_and_one_let_go_for_memory_too(
     pump: Any, log: Any, settings: Any
 ) -> None:
-    evicted: list[tuple[str, int]] = []
+    cut_off: list[tuple[str, int]] = []
     spec = sink_specs(settings({}, {"s": {"command": ["cat"], "topics": ["a"]}}), EngineWords("e", "production", ""))["s"]
     wires = SinkWires(
-        pump, Demand(lambda _asset, _newly: None), Limits(), spec, 9, lambda *told: evicted.append(told), log.logger()
-    )
+        pump, Demand(lambda _asset, _newly: None), Limits(), spec, 9,
+        lambda closed: cut_off.append((closed.reason, closed.queued_bytes)), log.logger(),
+    )  # fmt: skip
     stops: list[str] = []
     wires.connect(stops.append)
     wires._told(HalfFull(0, 600_000, 40))
     (warned,) = log.find("the sink is slow")
     assert (warned["level"], warned["queued_bytes"], warned["oldest_ms"]) == ("warning", 600_000, 40)
-    assert (stops, evicted) == ([], [])
+    assert (stops, cut_off) == ([], [])
     none = OutboxStatistics(0, 0, 0, 0, 0, 0, 0, 0, 0, None, None)
     wires._told(OutboxClosed(0, "memory_pressure", 0, 40, 900_000, none))
-    assert (stops, evicted) == (["SlowSink"], [("s", 900_000)])
+    assert (stops, cut_off) == (["SlowSink"], [("memory_pressure", 900_000)])
     assert log.find("the sink was cut off", reason="memory_pressure", queued_bytes=900_000)
     wires.release()
     wires.close_theirs()

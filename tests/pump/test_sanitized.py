@@ -30,7 +30,7 @@ def test_fuzzing_breaks_nothing() -> None:
 
 
 @pytest.mark.usefixtures("_instrumented")
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_the_tests_of_the_pump_break_nothing() -> None:
     tested = sanitized.python(*sanitized.TESTS)
     assert tested.returncode == 0, tested.stdout[-5000:] + tested.stderr[-5000:]
