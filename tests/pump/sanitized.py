@@ -130,14 +130,21 @@ def prove() -> None:
 
 
 FUZZ = [str(HERE / "fuzz.py")]
-TESTS = [
-    "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout", "120", str(HERE),
-    "--ignore", str(HERE / "test_sanitized.py"), "--ignore", str(HERE / "test_fuzz.py"),
-    # Tables that the twin alone reads, and those that the fuzzer begins with.
-    # And what takes the memory away: the sanitizer's allocator has room of its own that no limit reaches.
-    "-k", "not twin- and not test_first_broken_rule_is_the_reason and not test_without_memory_for_what_is_held",
-]
-TLS_TESTS = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout", "120", str(ROOT / "tests" / "tls")]
+_PYTEST = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout", "120"]
+
+
+def pump_tests(part: int = 0, parts: int = 1) -> list[str]:
+    """The command for every ``parts``-th file of the pump's tests."""
+    files = [file for file in sorted(HERE.glob("test_*.py")) if file.name not in ("test_sanitized.py", "test_fuzz.py")]
+    return [
+        *_PYTEST, *map(str, files[part::parts]),
+        # Tables that the twin alone reads, and those that the fuzzer begins with.
+        # And what takes the memory away: the sanitizer's allocator has room of its own that no limit reaches.
+        "-k", "not twin- and not test_first_broken_rule_is_the_reason and not test_without_memory_for_what_is_held",
+    ]  # fmt: skip
+
+
+TLS_TESTS = [*_PYTEST, str(ROOT / "tests" / "tls")]
 
 
 def main(arguments: list[str]) -> int:
@@ -149,7 +156,7 @@ def main(arguments: list[str]) -> int:
     print("both sanitizers are at work", flush=True)
     if options.fuzz_forever:
         os.execve(sys.executable, [sys.executable, *FUZZ, "--forever"], environment())
-    for command in (FUZZ, TESTS, TLS_TESTS):
+    for command in (FUZZ, pump_tests(), TLS_TESTS):
         code = subprocess.run([sys.executable, *command], env=environment(), cwd=BUILD, check=False).returncode
         if code:
             return code

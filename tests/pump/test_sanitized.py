@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import pytest
 import sanitized
 
@@ -21,25 +26,24 @@ def test_the_sanitizers_are_at_work() -> None:
     sanitized.prove()
 
 
-@pytest.mark.usefixtures("_instrumented")
-@pytest.mark.timeout(300)
-def test_fuzzing_breaks_nothing() -> None:
-    fuzzed = sanitized.python(*sanitized.FUZZ, "--inputs", "3000", "--seed", "2", "--direct", "0.1")
-    assert fuzzed.returncode == 0, fuzzed.stderr[-5000:]
-    assert "3000 inputs read alike" in fuzzed.stdout
+PARTS = 3
+COMMANDS = {
+    "fuzzing": [*sanitized.FUZZ, "--inputs", "3000", "--seed", "2", "--direct", "0.1"],
+    **{f"tests of the pump, {part + 1} of {PARTS}": sanitized.pump_tests(part, PARTS) for part in range(PARTS)},
+    "tests of tls": sanitized.TLS_TESTS,
+}
 
 
-@pytest.mark.usefixtures("_instrumented")
+@pytest.fixture(scope="module")
+def runs(_instrumented: None) -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
+    """All of them under way, as many at once as there are cores."""
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        yield {name: pool.submit(sanitized.python, *command) for name, command in COMMANDS.items()}
+
+
 @pytest.mark.timeout(900)
-def test_the_tests_of_the_pump_break_nothing() -> None:
-    tested = sanitized.python(*sanitized.TESTS)
-    assert tested.returncode == 0, tested.stdout[-5000:] + tested.stderr[-5000:]
-    assert " passed" in tested.stdout
-
-
-@pytest.mark.usefixtures("_instrumented")
-@pytest.mark.timeout(300)
-def test_the_tests_of_tls_break_nothing() -> None:
-    tested = sanitized.python(*sanitized.TLS_TESTS)
-    assert tested.returncode == 0, tested.stdout[-5000:] + tested.stderr[-5000:]
-    assert " passed" in tested.stdout
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_sanitizers_find_nothing(name: str, runs: dict[str, Future[subprocess.CompletedProcess[str]]]) -> None:
+    done = runs[name].result()
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    assert ("3000 inputs read alike" if name == "fuzzing" else " passed") in done.stdout
