@@ -32,6 +32,7 @@ def refused(**arguments: Any) -> ConfigError:
     [
         (SIM, "synthetic"), ([*SIM, "--rate", "5"], "synthetic"),
         (["sh", "-c", "exec python -m finstream_ingestors.sim"], "synthetic"),
+        (["sh", "ingestors/examples/shell.sh"], "synthetic"), (["node", "/x/finstream_ingestors/examples/node.mjs"], "synthetic"),
         ([*BINANCE, "--replay", "x.jsonl"], "replay"), ([*BINANCE, "--replay=x.jsonl"], "replay"),
         (["finstream", "deadletter", "replay", "--asset", "b"], "replay"),
         (["sh", "-c", "python -m finstream.cli deadletter replay"], "replay"),
