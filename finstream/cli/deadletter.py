@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import re
 import sys
 import time
@@ -18,7 +19,7 @@ from finstream.cli.commands import Command, LazyGroup, examples
 from finstream.cli.output import count, json_option, print_json, printable, say, table, terminal
 from finstream.services.config import find_default, load
 from finstream.services.dead_letter_reader import Kept, kept_letters, raw_line
-from finstream.vocabulary.errors import FinStreamError
+from finstream.vocabulary.errors import ConfigError, FinStreamError
 from finstream.vocabulary.reasons import REJECTIONS
 
 __all__ = ["deadletter", "list_letters", "replay", "show"]
@@ -163,6 +164,9 @@ def replay(config: Path | None, asset: str | None, reason: str | None, since_s: 
     It is an ingestor: `finstream check` says whether its lines would be accepted by now, and as the command of an asset with
     `origin: replay` it feeds them to an engine again. Lines that were cut off when they were kept are left out.
     """
+    if os.environ.get("FINSTREAM_MODE") == "production":  # an engine has started it
+        problem = "rejected lines are old data, which is refused in production"
+        raise ConfigError("mode", problem, "feed them to an engine in mode: simulation, as an asset with origin: replay")
     cut = 0
     for kept in _Choice(config, asset, reason, since_s).letters():
         line = raw_line(kept.letter)

@@ -1,8 +1,8 @@
 """Nothing made up under the name of something real: what ``mode: production`` refuses, and what must be told of itself anywhere.
 
-What a program does cannot be seen from outside, but what it is told to do can: the simulator and replays of our own ingestors,
-and addresses in commands and environments. (Our ingestors refuse the former themselves, too, when they are told that they run
-in production.)
+What a program does cannot be seen from outside, but what it is told to do can: the simulator and our examples, replays of our own
+ingestors and of rejected lines, and addresses in commands and environments. (Our programs refuse the former themselves, too, when
+they are told that they run in production.)
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from finstream.vocabulary.settings import AssetSettings, Settings
 
 __all__ = ["check_honesty"]
 
-_SIMULATOR = re.compile(r"\bfinstream_ingestors[./]sim\b")
+_SIMULATOR = re.compile(r"\bfinstream_ingestors[./]sim\b|ingestors/examples/(?:shell\.sh|node\.mjs)\b")
 _OURS = re.compile(r"\bfinstream_ingestors[./]\w+")
 _REPLAY = re.compile(r"(?:^|\s)--replay(?:[=\s]|$)")
+_DEAD_LETTERS = re.compile(r"\bfinstream\S*\s+deadletter\s+replay\b")
 _URL = re.compile(r"\b(?:wss?|https?)://[^\s\"'`,;|<>()]+", re.IGNORECASE)
 _PROXY = re.compile(r"proxy", re.IGNORECASE)
 """How to get out of the house is not a venue's address."""
@@ -62,13 +63,14 @@ def _check_origin(where: str, asset: AssetSettings, mode: str) -> None:
     command = " ".join(asset.command)
     found = "synthetic" if _SIMULATOR.search(command) else "replay" if _replays(command) else None
     if found is not None:
-        doing = "runs the simulator" if found == "synthetic" else "replays a recording"
+        doing = "makes its data up" if found == "synthetic" else "replays a recording"
         remedy = f"write origin: {found} and mode: simulation, or change the command"
         raise ConfigError(where, f"live, but its command {doing}", remedy)
 
 
 def _replays(command: str) -> bool:
-    return _OURS.search(command) is not None and _REPLAY.search(command) is not None
+    has_option = _OURS.search(command) is not None and _REPLAY.search(command) is not None
+    return has_option or _DEAD_LETTERS.search(command) is not None
 
 
 def _check_production(settings: Settings) -> None:

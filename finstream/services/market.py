@@ -4,8 +4,8 @@ Who is believed:
 
 1. A simulation, as long as there is one. Nothing is asked then.
 2. The market, as long as it answers.
-3. When it has fallen silent, what it said last, until a change was due. The sessions that it has shown count for that day
-   whatever the calendar says: early closes nobody knew of, and days on which it stays shut.
+3. When it has fallen silent, or is no longer asked, what it said last, until a change was due. The sessions that it has shown count
+   for that day whatever the calendar says: early closes nobody knew of, and days on which it stays shut.
 4. From then on, and before its first answer, the calendar.
 
 It is asked every ``poll_open_s``; every ``poll_closed_s`` while both it and the calendar say that it is closed; a second after each
@@ -107,7 +107,8 @@ class Market:
         """What holds, and who says so."""
         if self._simulated is not None:
             return self._simulated, "simulation"
-        if self._reading is not None and not (self._failures and self._change_was_due(self._heard_us, now_us)):
+        is_silent = self._failures > 0 or not self.asks
+        if self._reading is not None and not (is_silent and self._change_was_due(self._heard_us, now_us)):
             return self._reading.status, "nasdaq"
         return self.planned(now_us), "calendar"
 

@@ -105,9 +105,9 @@ class Live:
     async def _successor_of(self, leader: Leg) -> Leg:
         """The leg that leads after this one: returns when it does."""
         await _any_of(leader.task, leader.due)
-        successor = None if leader.task.done() else await self._open_beside(leader)
         if leader.was_good(_STABLE_S):
             self._backoff.succeeded()
+        successor = None if leader.task.done() else await self._open_beside(leader)
         if successor is not None:
             successor.lead()
             self._writer.status("succeeded", "the next connection has taken over from the one before")

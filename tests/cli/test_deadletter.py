@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -93,6 +94,17 @@ def test_what_was_cut_is_not_replayed(finstream: Run, config: str, tmp_path: Pat
     told = finstream("deadletter", "replay", "--config", config, "--reason", "line_too_long")
     assert told.stdout == ""
     assert "1 line left out: only the beginning had been kept" in told.stderr
+
+
+def test_an_engine_in_production_gets_none_of_it(finstream: Run, config: str) -> None:
+    def replayed(mode: str) -> subprocess.CompletedProcess[str]:
+        chosen = ("--config", config, "--reason", "not_json")
+        return finstream("deadletter", "replay", *chosen, env=os.environ | {"FINSTREAM_MODE": mode})
+
+    refused = replayed("production")
+    assert (refused.returncode, refused.stdout) == (78, ""), "the code after which it is not started again"
+    assert "origin: replay" in refused.stderr
+    assert replayed("simulation").stdout == "garbage\n"
 
 
 def test_nothing_has_been_rejected_yet(finstream: Run, tmp_path: Path) -> None:

@@ -210,6 +210,35 @@ def test_after_repeated_failures_the_circuit_opens(venue: Callable[..., Any], no
     assert circuit[1].startswith("open after 4 failures in a row")
 
 
+def test_failures_before_a_good_connection_do_not_delay_the_one_after_it(
+    venue: Callable[..., Any], nowhere: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An announced end leaves little time, and the venue's last outage may be a day ago."""
+    monkeypatch.setattr("finstream_ingestors.kit.live._STABLE_S", 0.0)
+
+    async def stream(url: str) -> Statuses:
+        writer = Statuses(nowhere, "reconnecting")
+        backoff = Backoff(circuit_after=3, circuit_s=60.0)
+        backoff.attempts = 3
+        endpoint = Endpoint(url=url, requests=["subscribe"], idle_s=10.0)
+        live = Live(Feed(endpoint=endpoint, open_mapper=partial(BinanceMapper, {"ABCUSD": "ABC/USD"})), writer, backoff)
+        task = asyncio.create_task(live.run())
+        await asyncio.wait_for(writer.done.wait(), 20)
+        task.cancel()
+        await asyncio.wait([task])
+        return writer
+
+    def announce(connection: Any) -> None:
+        connection.send(trade(1))
+        connection.send(json.dumps({"e": "serverShutdown", "E": 1770123456789}))
+        for _request in connection:
+            pass
+
+    server = venue(announce)
+    [told] = [detail for state, detail in asyncio.run(stream(server.url)).told if state == "reconnecting"]
+    assert "next attempt in 0.0 s, beside the open connection" in told
+
+
 def test_trade_ids_count_what_lies_before_all_they_remember_as_told() -> None:
     trade_ids = TradeIds()
     for number in range(1, 3 * REMEMBERED):

@@ -32,7 +32,10 @@ def refused(**arguments: Any) -> ConfigError:
     [
         (SIM, "synthetic"), ([*SIM, "--rate", "5"], "synthetic"),
         (["sh", "-c", "exec python -m finstream_ingestors.sim"], "synthetic"),
+        (["sh", "ingestors/examples/shell.sh"], "synthetic"), (["node", "/x/finstream_ingestors/examples/node.mjs"], "synthetic"),
         ([*BINANCE, "--replay", "x.jsonl"], "replay"), ([*BINANCE, "--replay=x.jsonl"], "replay"),
+        (["finstream", "deadletter", "replay", "--asset", "b"], "replay"),
+        (["sh", "-c", "python -m finstream.cli deadletter replay"], "replay"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("mode", ["production", "simulation"])
@@ -47,6 +50,7 @@ def test_what_is_made_up_cannot_be_called_live(mode: str, command: list[str], or
 def test_the_options_of_other_programs_are_their_own() -> None:
     assert configured(command=["feed", "--replay", "off"])
     assert configured(command=["finsim", "finstream_ingestors.simple"])
+    assert configured(command=["feed", "deadletter", "replay"])
 
 
 @pytest.mark.parametrize(

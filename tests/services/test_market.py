@@ -195,6 +195,16 @@ def test_what_it_said_last_is_kept_with_its_age_until_a_change_was_due() -> None
     assert (view.source, view.error, view.age_ms) == ("nasdaq", None, 0)
 
 
+def test_what_it_said_before_it_was_no_longer_asked_does_not_hold_for_ever() -> None:
+    """The last asset that follows it has left the configuration."""
+    it = market()
+    heard(it, "open", "2026-06-01 10:00")
+    it.asks = False
+    assert it.status(at("2026-06-01 15:59")) == ("open", "nasdaq")
+    assert it.status(at("2026-06-01 16:00")) == ("after-hours", "calendar")
+    assert it.status(at("2026-06-06 12:00")) == ("closed", "calendar")
+
+
 def test_what_it_said_against_the_calendar_is_kept_too() -> None:
     it = market()
     heard(it, "closed", "2026-06-01 10:00")  # a halt, say
