@@ -213,6 +213,9 @@ class Sessions:
         asked = read_topics(topics, field)
         added = self._new(session, asked)
         require_at_most(self._most_topics, len(session.topics) + len(added), field)
+        if not policy.merges:
+            # What was held back so far comes before the answer: what comes after it is all there is.
+            self._take(session, [topic for topic in asked if topic in session.topics], policy)
         announce(added)
         self._take(session, asked, policy)
         return added

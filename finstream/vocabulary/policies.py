@@ -26,5 +26,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     max_rate: Rate | None = None
     """Of the messages in between only the newest is sent, at the end of its interval; null: all are sent."""
 
+    @property
+    def merges(self) -> bool:
+        """Messages may be left out in favour of newer ones."""
+        return self.policy == "conflate" or self.max_rate is not None
+
 
 PLAIN = Policy()
