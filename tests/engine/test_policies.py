@@ -194,6 +194,22 @@ def test_another_policy_takes_over_while_connected(slow: Any, tools: Any) -> Non
         assert final["conflated"] == 0
 
 
+def test_what_was_held_back_comes_before_the_answer_that_ends_it(engine: Any, tools: Any) -> None:
+    """Who counts from the answer on misses nothing."""
+    count = 600
+    with reader(engine, tools, burst(engine, count, symbols=5, rate=300)) as (client, uuid):
+        client.send(json.dumps({"op": "subscribe", "topics": ["burst"], "max_rate": 0.5, "id": 1}))
+        ticks = [tools.hear(client, "tick") for _ in range(5)]
+        tools.until(lambda: account(engine, uuid)["published"] >= 100)
+        client.send(json.dumps({"op": "subscribe", "topics": ["burst"], "id": 2}))
+        while (message := json.loads(client.recv(timeout=10)))["type"] != "subscribed":
+            ticks.append(message)
+        highest = max(tick["seq"] for tick in ticks)
+        rest = [tools.hear(client, "tick") for _ in range(count - highest)]
+        assert [tick["seq"] for tick in rest] == list(range(highest + 1, count + 1))
+        assert sum(1 + tick.get("conflated", 0) for tick in ticks) == highest
+
+
 def test_a_reader_at_half_of_its_bound_is_warned(engine: Any, tools: Any) -> None:
     count = 20_000
     engine.config["limits"] = {"outbox_bytes": 256 << 20, "outbox_age_ms": 8000}
