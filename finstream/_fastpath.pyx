@@ -4,8 +4,9 @@
 Here is its face for Python; what it does is in the parts beside this file, _turns.pxd first. A tick's walk, each step a function of
 its own:
 
-    turn_until_stopped (_turns) → read_source → take_lines → take_line (_sources) → read_line (_ticks) → observe (_arena)
-        → publish (_sources) → put_message (_frames) → finish_run → flush (_sources) → send_slices (_outboxes)
+    turn_until_stopped (_turns) → read_source → take_lines → take_next_line (_sources) → read_by_shape (_shapes), or read_line (_ticks)
+        → take_tick (_sources) → examine (_quality), observe (_arena) → publish (_publishing) → put_message (_frames)
+        → finish_run → flush (_publishing) → send_batch (_bounds) → send_slices (_outboxes)
 
 Two threads share a pump: its own, and the one that calls its methods. Rules:
  - All state is guarded by ``lock``. The pump's thread holds it during a batch, not while it waits. ``gate`` keeps it fair.
@@ -17,9 +18,8 @@ Two threads share a pump: its own, and the one that calls its methods. Rules:
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.pycapsule cimport PyCapsule_GetPointer
-from libc.stdlib cimport qsort
 
-from finstream._subscriptions cimport *
+from finstream._snapshots cimport *
 from finstream._turns cimport *
 
 REJECTIONS = (
@@ -34,10 +34,6 @@ CHECKS_OF_QUALITY = REJECTIONS[DUPLICATE:]
 MAX_LINE_BYTES = MAX_LINE
 
 cdef enum:
-    SYMBOLS_AT_ONCE = 512           # copied for a snapshot while the pump waits
-    ASSETS_AT_ONCE = 512
-    CONTESTS_AT_ONCE = 128          # buckets of them
-    ACCOUNTS_AT_ONCE = 64
     TOPICS_AT_ONCE = 256            # subscribed while the pump waits
 
 cdef struct Wanted:
@@ -435,10 +431,9 @@ cdef class NativePump:
         cdef int length = -1
         cdef bint done
         if symbol is not None:
-            length = <int> len(symbol)
-            if not is_symbol(<text> PyBytes_AS_STRING(symbol), length):
+            length = copy_symbol(name, symbol)
+            if length < 0:
                 return False
-            memcpy(name, PyBytes_AS_STRING(symbol), length)
         acquire(&self.pump)
         done = unsubscribe_from(&self.pump, find_outbox(&self.pump, handle), find_asset(&self.pump, id), name, length)
         release(&self.pump)
@@ -523,168 +518,39 @@ cdef class NativePump:
         return told, dropped
 
     def asset_statistics(self, int id):
-        cdef Asset* asset
-        cdef Asset copy
-        cdef uint64_t[<int> CHECKS] found = [0, 0, 0, 0]
-        acquire(&self.pump)
-        asset = find_asset(&self.pump, id)
-        if asset != NULL:
-            copy = asset[0]
-            if asset.quality != NULL:
-                found = asset.quality.found
-        release(&self.pump)
-        if asset == NULL:
-            raise KeyError(f"no asset {id}")
-        return (
-            copy.name[:copy.name_length].decode(), copy.seq, copy.ticks, copy.opaque, copy.heartbeats, copy.statuses, copy.lines,
-            copy.bytes, copy.reads, [copy.rejected[i] for i in range(<int> REASONS)], copy.last, copy.subscribers,
-            copy.symbol_count, copy.untold, [found[i] for i in range(<int> CHECKS)],
-        )
+        return copy_asset_statistics(&self.pump, id)
 
     def symbol_statistics(self, int id):
-        cdef Asset* asset
-        cdef Symbol* copies
-        cdef int i, count = 0, room
-        acquire(&self.pump)
-        asset = find_asset(&self.pump, id)
-        room = asset.symbol_count if asset != NULL else 0
-        release(&self.pump)
-        if asset == NULL:
-            raise KeyError(f"no asset {id}")
-        copies = <Symbol*> malloc((room + 1) * sizeof(Symbol))
-        if copies == NULL:
-            raise MemoryError
-        while True:  # a few at a time, for ticks are waiting; one that moves meanwhile may be missed or come twice
-            acquire(&self.pump)
-            room = min(room, asset.symbol_count)
-            for i in range(count, min(count + SYMBOLS_AT_ONCE, room)):
-                copies[i] = asset.symbols[i][0]
-            release(&self.pump)
-            count = min(count + SYMBOLS_AT_ONCE, room)
-            if count >= room:
-                break
-        try:
-            return [symbol_tuple(&copies[i]) for i in range(room)]
-        finally:
-            free(copies)
+        return copy_symbol_statistics(&self.pump, id)
 
     def one_symbol(self, int id, bytes symbol not None):
-        cdef uint8_t[MAX_SYMBOL] name
-        cdef int length = <int> len(symbol)
-        cdef Asset* asset
-        cdef Symbol* found = NULL
-        cdef Symbol copy
-        if not is_symbol(<text> PyBytes_AS_STRING(symbol), length):
-            return None
-        memcpy(name, PyBytes_AS_STRING(symbol), length)
-        acquire(&self.pump)
-        asset = find_asset(&self.pump, id)
-        if asset != NULL:
-            found = find_symbol(asset, name, length, 0)
-        if found != NULL:
-            copy = found[0]
-        release(&self.pump)
-        return None if found == NULL else symbol_tuple(&copy)
+        return copy_one_symbol(&self.pump, id, symbol)
 
     def arena_order(self, int64_t now=0):
-        """The ranking as of ``now`` (ns since the epoch; 0: this moment)."""
-        cdef Racer* copies
-        cdef int i, next = 0, count = 0, room = self.pump.asset_count  # assets are never freed, and only we add them
-        copies = <Racer*> malloc((room + 1) * sizeof(Racer))
-        if copies == NULL:
-            raise MemoryError
-        while next < room:  # a few at a time, for ticks are waiting
-            acquire(&self.pump)
-            for i in range(next, min(next + ASSETS_AT_ONCE, room)):
-                if self.pump.assets[i].racer.races:
-                    copies[count] = self.pump.assets[i].racer
-                    copies[count].heard = self.pump.assets[i].last
-                    count += 1
-            release(&self.pump)
-            next += ASSETS_AT_ONCE
-        if now == 0:
-            now = now_ns(CLOCK_REALTIME)
-        for i in range(count):
-            hold_silence_against(&copies[i], now)
-        qsort(copies, count, sizeof(Racer), compare)
-        try:
-            return [
-                (i + 1, self.asset_name(copies[i].id), copies[i].ticks, copies[i].lag, copies[i].smoothed, copies[i].score,
-                 now - copies[i].last if copies[i].ticks else 0, copies[i].smoothed < 0,
-                 severity(copies[i].score) if copies[i].ticks else 0, *pace_tuple(&copies[i].pace, now),
-                 now - copies[i].heard if copies[i].heard else None)
-                for i in range(count)
-            ]
-        finally:
-            free(copies)
+        return copy_arena_order(&self.pump, now)
 
     def new_rankings(self, int most, int64_t now=0):
-        """By symbol, the assets that compete for it, best first, where that is not as it was taken last; at most so many."""
-        cdef Ranked* found = <Ranked*> malloc((most + 1) * sizeof(Ranked))
-        cdef int count = 0, looked = 0, buckets = 1
-        if found == NULL:
-            raise MemoryError
-        if now == 0:
-            now = now_ns(CLOCK_REALTIME)
-        try:
-            while looked < buckets and count < most:  # a few at a time, for ticks are waiting
-                acquire(&self.pump)
-                buckets = self.pump.contests.bucket_count
-                count += take_new_rankings(&self.pump.contests, now, found + count, most - count, CONTESTS_AT_ONCE)
-                release(&self.pump)
-                looked += CONTESTS_AT_ONCE
-            return [
-                (found[i].contest.name[:found[i].contest.length], [found[i].assets[j] for j in range(found[i].count)])
-                for i in range(count)
-            ]
-        finally:
-            free(found)
+        return copy_new_rankings(&self.pump, most, now)
 
     def form(self, int id):
-        """Of an asset: its tally, and the lags of its last minutes."""
-        cdef Asset* asset
-        cdef Lags lags
-        cdef Tally tally
-        acquire(&self.pump)
-        asset = find_asset(&self.pump, id)
-        if asset != NULL:
-            lags = asset.lags
-            tally = asset.racer.tally
-        release(&self.pump)
-        if asset == NULL:
-            raise KeyError(f"no asset {id}")
-        return tally_tuple(&tally) + lags_tuple(&lags)
+        return copy_form(&self.pump, id)
 
     def form_on_symbol(self, int id, bytes symbol not None, int64_t now=0):
-        """The same of an asset as an entrant in a symbol's contest, with its pace and whether it leads; None if it has no rival."""
-        cdef uint8_t[MAX_SYMBOL] name
-        cdef int length = <int> len(symbol)
-        cdef Asset* asset
-        cdef Symbol* found = NULL
-        cdef Entrant* entrant = NULL
-        cdef Entrant copy
-        cdef bint leads = False
-        if not is_symbol(<text> PyBytes_AS_STRING(symbol), length):
-            return None
-        memcpy(name, PyBytes_AS_STRING(symbol), length)
-        acquire(&self.pump)
-        asset = find_asset(&self.pump, id)
-        if asset != NULL:
-            found = find_symbol(asset, name, length, 0)
-        if found != NULL:
-            entrant = <Entrant*> found.entrant
-        if entrant != NULL:
-            copy = entrant[0]
-            leads = entrant.contest.leader == entrant
-        release(&self.pump)
-        if entrant == NULL:
-            return None
-        if now == 0:
-            now = now_ns(CLOCK_REALTIME)
-        return (*tally_tuple(&copy.tally), *lags_tuple(&copy.lags), *pace_tuple(&copy.pace, now), leads)
+        return copy_form_on_symbol(&self.pump, id, symbol, now)
+
+    def outbox_statistics(self, int64_t handle):
+        return copy_outbox_statistics(&self.pump, handle)
+
+    def statistics(self):
+        return copy_statistics(&self.pump)
+
+    def outbox_totals(self, int most):
+        return copy_outbox_totals(&self.pump, most)
+
+    # --- for tests and benchmarks ---------------------------------------------------------------------------------------
 
     def take(self, int id, bytes lines not None, int64_t received):
-        """For tests: whole lines of an asset, as if its source had been read at ``received`` (ns since the epoch)."""
+        """Whole lines of an asset, as if its source had been read at ``received`` (ns since the epoch)."""
         cdef Asset* asset
         cdef int64_t size = PyBytes_GET_SIZE(lines)
         cdef uint8_t* copy = <uint8_t*> malloc(size + PADDING)
@@ -710,113 +576,16 @@ cdef class NativePump:
         if asset == NULL:
             raise KeyError(f"no asset {id}")
 
-    cdef str asset_name(self, int id):
-        # Names never change, and assets are never freed.
-        cdef Asset* asset = self.pump.assets[id]
-        return asset.name[:asset.name_length].decode()
-
-    def outbox_statistics(self, int64_t handle):
-        cdef Outbox* outbox
-        cdef Account account
-        acquire(&self.pump)
-        outbox = find_outbox(&self.pump, handle)
-        if outbox != NULL:
-            take_account(outbox, &account)
-        release(&self.pump)
-        return None if outbox == NULL else account_tuple(&account)
-
-    def statistics(self):
-        cdef uint64_t[9] counts
-        cdef uint64_t[<int> SIZES] by_lines, by_sends
-        cdef int64_t[<int> STAGES] times
-        cdef int i
-        acquire(&self.pump)
-        counts = [
-            self.pump.batches, self.pump.lines, self.pump.sends, self.pump.partial_sends, self.pump.source_count,
-            self.pump.outbox_count, self.pump.events.dropped, self.pump.sampled_turns, self.pump.sampled_lines,
-        ]
-        by_lines = self.pump.turns_by_lines
-        by_sends = self.pump.turns_by_sends
-        times = self.pump.stage_time
-        release(&self.pump)
-        return (
-            counts[0], counts[1], counts[2], counts[3], self.outbox_totals(0)[0][1], counts[4], counts[5], self.pump.connections,
-            counts[6], [by_lines[i] for i in range(<int> SIZES)], [by_sends[i] for i in range(<int> SIZES)], counts[7], counts[8],
-            [times[i] for i in range(<int> STAGES)],
-        )
-
-    def outbox_totals(self, int most):
-        """The account of all outboxes together, those that are gone included; how many have something waiting; the handles of at
-        most so many of these."""
-        cdef Account total = self.pump.before  # outboxes are removed by our thread only
-        cdef Account account
-        cdef Outbox* outbox
-        cdef int i, next = 0, end, waiting = 0
-        cdef list handles = []
-        cdef int64_t[<int> ACCOUNTS_AT_ONCE] found
-        cdef int found_count
-        total.queued_bytes = total.queued_messages = total.oldest = 0
-        while next < self.pump.outbox_slots:  # a few at a time, for ticks are waiting
-            found_count = 0
-            acquire(&self.pump)
-            end = min(next + ACCOUNTS_AT_ONCE, self.pump.outbox_slots)
-            for i in range(next, end):
-                outbox = self.pump.outboxes[i]
-                if outbox == NULL:
-                    continue
-                take_account(outbox, &account)
-                add_account(&total, &account)
-                if account.queued_bytes:
-                    found[found_count] = outbox.handle
-                    found_count += 1
-            release(&self.pump)
-            next = end
-            waiting += found_count
-            for i in range(min(found_count, most - len(handles))):
-                handles.append(found[i])
-        return account_tuple(&total)[:9], waiting, handles
-
 
 cdef int read_wanted(Wanted* wanted, tuple topic) except -1:
     cdef bytes symbol
     wanted.asset, symbol, wanted.policy, wanted.merge_trades, wanted.interval = topic
     wanted.length = -1
     if symbol is not None:
-        if not is_symbol(<text> PyBytes_AS_STRING(symbol), <int> len(symbol)):
+        wanted.length = copy_symbol(wanted.symbol, symbol)
+        if wanted.length < 0:
             raise ValueError(f"not a symbol: {symbol!r}")
-        wanted.length = <int> len(symbol)
-        memcpy(wanted.symbol, PyBytes_AS_STRING(symbol), wanted.length)
     return 0
-
-
-cdef tuple pace_tuple(const Pace* pace, int64_t now):
-    return pace_now(pace, now), pace.usual, pace.windows
-
-
-cdef tuple tally_tuple(const Tally* tally):
-    return tally.matches, tally.wins, tally.lead, tally.lead_smoothed
-
-
-cdef tuple lags_tuple(const Lags* lags):
-    cdef int i
-    if lags.since == 0:
-        return 0, []
-    return (
-        min(lags.least, lags.least_before),
-        [(upper_bound(i), <uint64_t> lags.recent[i] + lags.before[i]) for i in range(<int> BUCKETS)
-         if lags.recent[i] or lags.before[i]],
-    )
-
-
-cdef tuple symbol_tuple(const Symbol* s):
-    return s.name[:s.length].decode(), s.ticks, s.lag, s.smoothed, s.last, s.outbox_count
-
-
-cdef tuple account_tuple(const Account* a):
-    return (
-        a.published, a.delivered, a.queued_messages, a.skipped, a.conflated, a.killed, a.queued_bytes, a.oldest, a.sent_bytes,
-        None if a.last_asset < 0 else a.last_asset, None if a.last_asset < 0 else a.last_seq,
-    )
 
 
 # --- for tests and benchmarks -------------------------------------------------------------------------------------------------

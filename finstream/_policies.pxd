@@ -16,7 +16,8 @@ from finstream._assets cimport Asset, Symbol
 from finstream._digits cimport put_integer
 from finstream._frames cimport put, put_header, put_text
 from finstream._json cimport likely, text, unlikely
-from finstream._outboxes cimport Chunk, Outbox, chunk_bytes, new_chunk, queue_bytes, queue_chunk
+from finstream._outboxes cimport Chunk, Outbox
+from finstream._queues cimport chunk_bytes, new_chunk, queue_bytes, queue_chunk
 
 cdef enum Policy:
     KILL, SKIP, CONFLATE

@@ -3,7 +3,7 @@
 
 Everything that turns ticks into deliveries is a function of a ``Pump*``; the class in _fastpath.pyx is only its face for Python. The
 parts stand on one another in this order: _pump, _sending, _memory, _bounds, _offering, _publishing, _best, _sources and _connections,
-_subscriptions, _turns.
+_subscriptions, _snapshots, _turns.
 """
 
 from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, EIO, ENOMEM, errno
@@ -26,6 +26,7 @@ from finstream._members cimport *
 from finstream._outboxes cimport *
 from finstream._policies cimport *
 from finstream._quality cimport *
+from finstream._queues cimport *
 from finstream._sealing cimport *
 from finstream._shapes cimport *
 from finstream._system cimport *

@@ -13,7 +13,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memmove
 
 from finstream._openssl cimport *
-from finstream._outboxes cimport *
+from finstream._queues cimport *
 from finstream._system cimport CLOCK_MONOTONIC, now_ns
 
 cdef extern from *:
