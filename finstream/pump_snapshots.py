@@ -10,7 +10,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class OutboxStatistics(msgspec.Struct, frozen=True):
+class _Account(msgspec.Struct, frozen=True):
     """``published == delivered + queued_messages + skipped + conflated + killed`` at every moment. Control messages are not
     counted."""
 
@@ -30,9 +30,21 @@ class OutboxStatistics(msgspec.Struct, frozen=True):
     oldest_ms: int
     """How long the oldest waiting byte has waited; 0 when nothing waits."""
     sent_bytes: int
+
+
+class OutboxStatistics(_Account, frozen=True):
+    """Of one outbox."""
+
     last_asset: int | None
     """The asset of the last message delivered completely."""
     last_seq: int | None
+
+
+class OutboxTotals(_Account, frozen=True):
+    """Over all outboxes; what only ever grows counts those that are gone, too."""
+
+    waiting: int
+    """Outboxes in which something waits."""
 
 
 class AssetStatistics(msgspec.Struct, frozen=True):
@@ -136,23 +148,6 @@ class SymbolForm(Form, frozen=True):
     usual_windows: int
     leads: bool
     """The topic ``best:SYMBOL`` brings its ticks."""
-
-
-class OutboxTotals(msgspec.Struct, frozen=True):
-    """Over all outboxes; what only ever grows counts those that are gone, too."""
-
-    published: int
-    delivered: int
-    queued_messages: int
-    skipped: int
-    conflated: int
-    killed: int
-    queued_bytes: int
-    oldest_ms: int
-    """The longest that a byte has waited."""
-    sent_bytes: int
-    waiting: int
-    """Outboxes in which something waits."""
 
 
 class StageTimes(msgspec.Struct, frozen=True):
