@@ -3,8 +3,6 @@ import { FinStreamError } from "./errors.js";
 const TOPICS = 300; // in one request: the longest still fit into the 64 KiB that the engine takes
 const normal = ({ policy = "kill", trades = "keep", max_rate }) => JSON.stringify([policy, trades, max_rate]);
 
-const merges = ({ policy, max_rate }) => policy === "conflate" || !!max_rate;
-
 /** Which topics are wanted and which there are, and the requests in between. Knows no socket: `send` takes texts. */
 export class Subscriptions {
   #wanted = new Map(); // topic: the choices of the caller
@@ -20,10 +18,8 @@ export class Subscriptions {
 
   /** Whether the numbers of the asset have to follow each other. */
   isExact(asset) {
-    // The engine may merge before its answer comes.
-    for (const { sent, topics } of this.#pending.values()) if (sent && merges(sent) && topics.includes(asset)) return false;
     const choices = this.#active.get(asset);
-    return !!choices && !merges(choices);
+    return !!choices && choices.policy !== "conflate" && !choices.max_rate;
   }
 
   /** Resolves when the engine has done it, over however many connections. */

@@ -7,7 +7,6 @@ import { Face } from "../src/face.js";
 import { Rest } from "../src/index.js";
 import { Pace } from "../src/pace.js";
 import { Queue } from "../src/queue.js";
-import { Subscriptions } from "../src/subscriptions.js";
 
 test("pauses double up to the cap, each between half of it and all of it", () => {
   const shortest = new Backoff({}, () => 0);
@@ -39,25 +38,6 @@ test("of symbols and of what is merged nothing is said, and what was unsubscribe
   assert.equal(continuity.data(data(9), true), undefined);
   continuity.unsubscribed({ topics: ["a"] });
   assert.equal(continuity.data(data(90), true), undefined);
-});
-
-test("what is to be merged is merged from the request on, for the engine begins before its answer arrives", () => {
-  const sent = [];
-  const subscriptions = new Subscriptions((text) => sent.push(JSON.parse(text)));
-  const answer = (type) => subscriptions.answered({ type, id: sent.at(-1).id });
-  subscriptions.welcome({ topics: [] });
-  assert.equal(subscriptions.isExact("a"), false);
-  subscriptions.request("subscribe", ["a"]);
-  answer("subscribed");
-  assert.equal(subscriptions.isExact("a"), true);
-  subscriptions.override({ policy: "conflate" });
-  assert.equal(subscriptions.isExact("a"), false);
-  answer("subscribed");
-  assert.equal(subscriptions.isExact("a"), false);
-  subscriptions.override(undefined);
-  assert.equal(subscriptions.isExact("a"), false);
-  answer("subscribed");
-  assert.equal(subscriptions.isExact("a"), true);
 });
 
 test("what a gap tells is not lost, but what is missing before it is", () => {
