@@ -9,11 +9,10 @@ from contextlib import aclosing, suppress
 from types import TracebackType
 from typing import Protocol, Self
 
-from finstream_client._addresses import DEFAULT_URL, Addresses
-from finstream_client._session import Item, Session
+from finstream_client._face import Face
+from finstream_client._session import Item
 from finstream_client._steps import Call, Dial, Exchange, Pause
-from finstream_client._telling import OnEvent, log_event, raws_of, ticks_of
-from finstream_client.backoff import Backoff
+from finstream_client._telling import raws_of, ticks_of
 from finstream_client.errors import FinStreamError, Unreachable
 from finstream_client.messages import Choices, Tick
 from finstream_client.rest import AsyncRest, refusal_of
@@ -50,42 +49,22 @@ class Network(Protocol):
     def wake(self) -> None: ...
 
 
-class AsyncClient:
-    """A subscriber; made by ``connect()``, which says what the parameters mean.
+class AsyncClient(Face):
+    """A subscriber; ``connect`` is the name of the one for an event loop.
 
     There is a connection while somebody iterates, and nothing is read ahead: who stops to iterate, stops to receive.
     One iteration at a time; other tasks may call the other methods meanwhile. ``rest`` are the REST requests. Leaving
     its context closes it.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        url: str = DEFAULT_URL,
-        *,
-        stream_url: str | None = None,
-        uuid: str | None = None,
-        client_class: str | None = None,
-        on_event: OnEvent = log_event,
-        backoff: Backoff | None = None,
-        ssl_context: ssl.SSLContext | None = None,
-        timeout_s: float = 10.0,
-    ) -> None:
-        self._network = network
-        self._at = Addresses.of(url, stream_url)
-        self._tell = on_event
-        self._ssl = ssl_context or (ssl.create_default_context() if self._at.is_encrypted else None)
-        self._timeout_s = timeout_s
-        self._session = Session(self._at.host_header, path=self._at.path, uuid=uuid, client_class=client_class, backoff=backoff)
-        self._connection: Connection | None = None
-        self._iterating = False
-        self._closed = False
-        self.rest = AsyncRest(url, ssl_context=ssl_context, timeout_s=timeout_s)
+    @abstractmethod
+    def _network_of_loop(self) -> Network: ...
 
-    @property
-    def uuid(self) -> str | None:
-        """The client's UUID; None before it is registered."""
-        return self._session.uuid
+    def _prepare(self, url: str, ssl_context: ssl.SSLContext | None) -> None:
+        self._network = self._network_of_loop()
+        self._connection: Connection | None = None
+        self._closed = False
+        self.rest = AsyncRest(url, ssl_context=ssl_context, timeout_s=self._timeout_s)
 
     # --- subscriptions ---
 

@@ -10,11 +10,10 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
-from finstream_client._addresses import DEFAULT_URL, Addresses
-from finstream_client._session import Item, Session
+from finstream_client._face import Face
+from finstream_client._session import Item
 from finstream_client._steps import Call, Dial, Exchange, Pause
-from finstream_client._telling import OnEvent, log_event, raws_of, ticks_of
-from finstream_client.backoff import Backoff
+from finstream_client._telling import raws_of, ticks_of
 from finstream_client.errors import FinStreamError, Unreachable
 from finstream_client.messages import Choices, Tick
 from finstream_client.rest import Rest, refusal_of
@@ -25,41 +24,19 @@ _READ_BYTES: Final = 1 << 18
 _LAST_WORDS_S: Final = 1.0
 
 
-class Client:
-    """A subscriber; made by :func:`connect`, which says what the parameters mean.
+class Client(Face):
+    """A subscriber; ``connect`` is another name of this class.
 
     There is a connection while somebody iterates, and nothing is read ahead: who stops to iterate, stops to receive.
     One iteration at a time. The other methods may be called meanwhile, from other threads too. ``rest`` are the REST
     requests.
     """
 
-    def __init__(
-        self,
-        url: str = DEFAULT_URL,
-        *,
-        stream_url: str | None = None,
-        uuid: str | None = None,
-        client_class: str | None = None,
-        on_event: OnEvent = log_event,
-        backoff: Backoff | None = None,
-        ssl_context: ssl.SSLContext | None = None,
-        timeout_s: float = 10.0,
-    ) -> None:
-        self._at = Addresses.of(url, stream_url)
-        self._tell = on_event
-        self._ssl = ssl_context or (ssl.create_default_context() if self._at.is_encrypted else None)
-        self._timeout_s = timeout_s
-        self._session = Session(self._at.host_header, path=self._at.path, uuid=uuid, client_class=client_class, backoff=backoff)
+    def _prepare(self, url: str, ssl_context: ssl.SSLContext | None) -> None:
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._socket: socket.socket | None = None
-        self._iterating = False
-        self.rest = Rest(url, ssl_context=ssl_context, timeout_s=timeout_s)
-
-    @property
-    def uuid(self) -> str | None:
-        """The client's UUID; None before it is registered."""
-        return self._session.uuid
+        self.rest = Rest(url, ssl_context=ssl_context, timeout_s=self._timeout_s)
 
     # --- subscriptions ---
 
@@ -227,38 +204,4 @@ class Client:
             self._socket = None
 
 
-def connect(
-    url: str = DEFAULT_URL,
-    *,
-    stream_url: str | None = None,
-    uuid: str | None = None,
-    client_class: str | None = None,
-    on_event: OnEvent = log_event,
-    backoff: Backoff | None = None,
-    ssl_context: ssl.SSLContext | None = None,
-    timeout_s: float = 10.0,
-) -> Client:
-    """A client of the engine whose public REST address is ``url``. Nothing is sent yet.
-
-    Args:
-      stream_url: The stream's address; by default the port after that of ``url``.
-      uuid: A client that is registered already, whose topics are taken over; by default a new one is registered.
-      client_class: The class to register as, one of the engine's ``client_classes``.
-      on_event: Is given every message and notice that is not iterated over; by default they are logged.
-      backoff: The pauses between attempts to connect again.
-      ssl_context: Whom to trust, for https and wss; by default the system's certificates.
-      timeout_s: How long to wait for a connection or for the answer to a request.
-
-    Raises:
-      ValueError: An address is none.
-    """
-    return Client(
-        url,
-        stream_url=stream_url,
-        uuid=uuid,
-        client_class=client_class,
-        on_event=on_event,
-        backoff=backoff,
-        ssl_context=ssl_context,
-        timeout_s=timeout_s,
-    )
+connect = Client

@@ -9,12 +9,9 @@ from typing import TypeVar
 
 import trio
 
-from finstream_client._addresses import DEFAULT_URL
 from finstream_client._async_client import READ_BYTES, AsyncClient, Connection
-from finstream_client._telling import OnEvent, log_event
-from finstream_client.backoff import Backoff
 
-__all__ = ["AsyncClient", "connect"]
+__all__ = ["AsyncClient", "Client", "connect"]
 
 _T = TypeVar("_T")
 
@@ -73,27 +70,9 @@ async def _or_os_error(operation: Awaitable[_T]) -> _T:
         raise OSError(str(error.__cause__ or error) or "the connection broke") from None
 
 
-def connect(
-    url: str = DEFAULT_URL,
-    *,
-    stream_url: str | None = None,
-    uuid: str | None = None,
-    client_class: str | None = None,
-    on_event: OnEvent = log_event,
-    backoff: Backoff | None = None,
-    ssl_context: ssl.SSLContext | None = None,
-    timeout_s: float = 10.0,
-) -> AsyncClient:
-    """A client of the engine whose public REST address is ``url``; see :func:`finstream_client.connect` for the
-    parameters."""
-    return AsyncClient(
-        _Network(),
-        url,
-        stream_url=stream_url,
-        uuid=uuid,
-        client_class=client_class,
-        on_event=on_event,
-        backoff=backoff,
-        ssl_context=ssl_context,
-        timeout_s=timeout_s,
-    )
+class Client(AsyncClient):
+    def _network_of_loop(self) -> _Network:
+        return _Network()
+
+
+connect = Client
