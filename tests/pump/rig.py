@@ -196,6 +196,17 @@ class Subscriber:
         self.received[:] = rest
         return messages
 
+    async def everything(self) -> list[dict[str, Any]]:
+        """Read until nothing waits any more."""
+        messages: list[dict[str, Any]] = []
+        while True:
+            while self.read_now():
+                pass
+            messages += map(json.loads, self.take())
+            if not self.statistics.queued_messages and not self.read_now():
+                return messages
+            await trio.sleep(0.001)
+
     async def messages(self, count: int, *, at_once: int = 1 << 20) -> list[bytes]:
         """Exactly so many; more of them is a failure."""
         messages = self.take()

@@ -15,18 +15,6 @@ from finstream.vocabulary.policies import Policy
 SYMBOLS = ("A", "B", "C")
 
 
-async def everything(subscriber: Subscriber) -> list[dict[str, Any]]:
-    """Read until nothing waits any more."""
-    messages: list[dict[str, Any]] = []
-    while True:
-        while subscriber.read_now():
-            pass
-        messages += map(json.loads, subscriber.take())
-        if not subscriber.statistics.queued_messages and not subscriber.read_now():
-            return messages
-        await trio.sleep(0.001)
-
-
 class Relay:
     """Two sources, of which one at a time has somebody behind it."""
 
@@ -71,7 +59,7 @@ async def test_who_skips_is_told_the_gap_and_the_books_balance(rig: Rig) -> None
     await relay.tell(100)
     await relay.change()
     await relay.tell(100)
-    messages = await everything(slow)
+    messages = await slow.everything()
     final = slow.statistics
     assert final.skipped > 50
     assert balanced(final)
@@ -90,7 +78,7 @@ async def test_quotes_merge_and_switches_do_not(rig: Rig) -> None:
     for _ in range(6):
         await relay.tell(90, trades=False)
         await relay.change()
-    messages = await everything(slow)
+    messages = await slow.everything()
     final = slow.statistics
     assert final.conflated > 100
     assert balanced(final)
@@ -171,7 +159,7 @@ async def test_whatever_readers_do_the_books_balance_and_nothing_comes_twice(rig
         if reader.closed:
             assert balanced(reader.closed[0].statistics)
             continue
-        got += await everything(reader)
+        got += await reader.everything()
         assert balanced(reader.statistics)
         for symbol in SYMBOLS:
             own = [message for message in got if message.get("symbol") == symbol and "seq" in message]
