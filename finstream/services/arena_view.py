@@ -12,9 +12,9 @@ from finstream.pump import Form, Pump, SymbolForm, SymbolStatistics
 from finstream.services.feed_judgement import LEAST_WINDOWS, Hours
 from finstream.services.percentiles import percentile_ns
 
-__all__ = ["ArenaPlace", "LagBucket", "Status", "overall", "per_symbol", "severity"]
+__all__ = ["PATIENCE_NS", "ArenaPlace", "LagBucket", "Status", "overall", "per_symbol", "severity"]
 
-_PATIENCE_NS = 1_000_000_000
+PATIENCE_NS = 1_000_000_000
 """Silence that is not held against a source; as the pump has it."""
 
 _AT_REST = frozenset({"idle", "paused", "done"})
@@ -98,7 +98,7 @@ def overall(
     places = []
     for rank, entry in enumerate((entry for entry in pump.arena(now_ns) if entry.asset in assets), 1):
         status = assets[entry.asset]
-        grave = entry.severity if entry.ticks else severity(now_ns - status.since_us * 1000 - _PATIENCE_NS)
+        grave = entry.severity if entry.ticks else severity(now_ns - status.since_us * 1000 - PATIENCE_NS)
         if hours(entry.asset) != "busy":
             grave = severity(entry.lag_smoothed_ns)
         places.append(
@@ -129,7 +129,7 @@ def per_symbol(
 
 def severity(score_ns: int) -> int:
     """As the pump reckons it: 0 is healthy, 4 the worst."""
-    if score_ns <= _PATIENCE_NS:
+    if score_ns <= PATIENCE_NS:
         return 0
     return sum(score_ns // 1_000_000_000 >= bound for bound in (5, 15, 60)) + 1
 
@@ -152,7 +152,7 @@ def _ranked(
     scored = []
     for asset, entry in found:
         silent_ns = now_ns - entry.last_received_ns
-        score_ns = entry.lag_smoothed_ns + max(0, silent_ns - _PATIENCE_NS)
+        score_ns = entry.lag_smoothed_ns + max(0, silent_ns - PATIENCE_NS)
         scored.append((entry.lag_smoothed_ns < 0, score_ns, silent_ns, asset, entry))
     scored.sort(key=lambda place: place[:2])  # stable: the order of the overall ranking breaks ties
     places = []

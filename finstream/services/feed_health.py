@@ -10,7 +10,7 @@ import msgspec
 import trio
 
 from finstream.pump import ArenaEntry, Pump
-from finstream.services.arena_view import Status, severity
+from finstream.services.arena_view import PATIENCE_NS, Status, severity
 from finstream.services.feed_judgement import Hours, Reading, Vigil, judge
 from finstream.services.logs import Logger
 from finstream.services.ports import Publisher
@@ -25,6 +25,9 @@ _PERIOD_S = 1.0
 class NamedStatus(Status, Protocol):
     @property
     def name(self) -> str: ...
+
+    @property
+    def origin(self) -> str: ...
 
 
 class _Watched:
@@ -96,13 +99,14 @@ class FeedHealth:
         watched.last_tick_ns = now_ns - entry.silent_ns if entry.ticks else None
         in_state_s = max(0.0, now_ns / 1e9 - status.since_us / 1e6)
         hours = self._hours(entry.asset)
+        is_recorded = status.origin == "replay"
         verdict = judge(
             Reading(
                 state=status.state,
                 in_state_s=in_state_s,
                 ticks=entry.ticks,
                 silent_s=entry.unheard_ns / 1e9 if entry.unheard_ns is not None else in_state_s,
-                lag_s=entry.lag_smoothed_ns / 1e9,
+                lag_s=None if is_recorded else entry.lag_smoothed_ns / 1e9,
                 rate=entry.rate,
                 usual_rate=entry.usual_rate,
                 usual_windows=entry.usual_windows,
@@ -110,7 +114,12 @@ class FeedHealth:
             )
         )
         previous = watched.vigil.verdict
-        grade = 0 if verdict is None else entry.severity if hours == "busy" else severity(entry.lag_smoothed_ns)
+        if verdict is None:
+            grade = 0
+        elif is_recorded:
+            grade = severity(entry.silent_ns - PATIENCE_NS) if entry.ticks and hours == "busy" else 0
+        else:
+            grade = entry.severity if hours == "busy" else severity(entry.lag_smoothed_ns)
         changed = watched.vigil.see(verdict, now_ns / 1e9)
         if not changed and grade == watched.severity:
             return

@@ -10,7 +10,8 @@ down     nothing comes: its program does not run (``not_running``), or it has be
 
 How long is long depends on the feed: at least 5 s, and the time in which it usually tells 20 ticks; very long is at least a minute,
 and the time of 100 ticks. A ``heartbeat`` line breaks a silence as a tick does. Before a market opens and after it closes there may
-be little to tell: then only lag and clock are judged, and whether the program runs.
+be little to tell: then only lag and clock are judged, and whether the program runs. Of a recording that is played lag and clock
+are not judged: it is old by nature.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     ticks: int
     silent_s: float
     """Since its last line that says something or that it is alive; without any, since it entered its state."""
-    lag_s: float
-    """Smoothed; negative when its clock is ahead."""
+    lag_s: float | None
+    """Smoothed; negative when its clock is ahead. None: its stamps are no measure, as those of a recording."""
     rate: float
     """Ticks a second in the last 10 s."""
     usual_rate: float
@@ -98,14 +99,15 @@ def _judge_pace(reading: Reading) -> Verdict | None:
     if silent_s > (max(_LONG_S, _LONG_TICKS / usual) if usual else _UNKNOWN_LONG_S):
         return Verdict("stale", "mute")
     has_collapsed = usual >= _LEAST_RATE and reading.in_state_s > 10 and reading.rate < _COLLAPSED * usual
-    if has_collapsed and reading.ticks and reading.lag_s <= _STALE_S:  # being as late as that is worse
+    is_stale = reading.lag_s is not None and reading.lag_s > _STALE_S
+    if has_collapsed and reading.ticks and not is_stale:  # being as late as that is worse
         return Verdict("degraded", "rate_collapsed")
     return None
 
 
 def _judge_stamps(reading: Reading) -> Verdict | None:
     """By its time stamps; None: there are none, or they are well."""
-    if reading.ticks == 0:
+    if reading.ticks == 0 or reading.lag_s is None:
         return None
     if reading.lag_s > _STALE_S:
         return Verdict("stale", "lag")

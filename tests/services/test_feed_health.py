@@ -24,6 +24,7 @@ class Status(NamedTuple):
     name: str
     state: str
     since_us: int
+    origin: str
 
 
 class World:
@@ -32,10 +33,13 @@ class World:
         self.started_ns = time.time_ns()
         self.later_s = 0.0
         self.states = {"feed": "running", "other": "running"}
+        self.origin = "live"
         self.hours: Hours = "busy"
         self.health = FeedHealth(
             pump=pump,
-            statuses=lambda: [Status(name, state, self.started_ns // 1000) for name, state in self.states.items()],
+            statuses=lambda: [
+                Status(name, state, self.started_ns // 1000, self.origin) for name, state in self.states.items()
+            ],
             bus=bus,
             logger=logger,
             simulated=True,
@@ -131,6 +135,20 @@ async def test_a_quiet_night_is_no_fault(world: World, events: Callable[[], list
     world.hours = "busy"
     world.look(1)
     assert [message["state"] for message in world.told()] == ["down"]
+
+
+async def test_a_recording_is_old_by_nature_but_may_fall_silent(
+    world: World, eventually: Any, events: Callable[[], list[Event]]
+) -> None:
+    world.origin = "replay"
+    os.write(world.pipe[1], b'{"symbol":"A","price":1,"ts":%d}\n' % (time.time_ns() - S * 86_400))
+    await eventually(lambda: world.pump.asset_statistics(world.assets["feed"]).ticks)
+    world.look()
+    assert world.told() == []
+    assert [event.severity for event in events() if isinstance(event, FeedHealthChanged)] == []
+    world.look(20)
+    assert [(message["state"], message["cause"]) for message in world.told()] == [("stale", "mute")]
+    assert [event.severity for event in events() if isinstance(event, FeedHealthChanged) and event.asset == "feed"] == [3]
 
 
 async def test_a_steeper_severity_is_an_event_and_no_message(

@@ -24,6 +24,8 @@ WELL = Reading(
         ({"lag_s": 1.1}, "degraded lag"),
         ({"lag_s": 15.1}, "stale lag"),
         ({"lag_s": -0.001}, "degraded clock_error"),
+        ({"lag_s": None}, "live None"),
+        ({"lag_s": None, "rate": 0.99}, "degraded rate_collapsed"),
         ({"rate": 0.99}, "degraded rate_collapsed"),
         ({"rate": 1.0}, "live None"),
         ({"rate": 0.0, "usual_rate": 1.9}, "live None"),  # too rare to tell it from chance
