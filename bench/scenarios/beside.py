@@ -1,17 +1,19 @@
 """What several scenarios share: the same stream without and with something beside it, in one session.
 
-It is measured before, during and after; before and after together are the figure without.
+The two take turns, and each percentile is the median of its trials: a tail of one trial is mostly what the machine did in it,
+twice as long in one as in the next.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from statistics import median
 
 from bench.histogram import merge
 from bench.results import Column, Outcome
 from bench.scenarios.base import percentiles_of
-from bench.workbench import Session
+from bench.workbench import Session, Trial
 
 __all__ = ["COLUMNS", "compare"]
 
@@ -27,25 +29,37 @@ COLUMNS = (
 )
 
 
-def compare(session: Session, rate: float, seconds: float, beside: Callable[[], AbstractContextManager[object]]) -> Outcome:
-    """``beside`` is what makes the difference while its context is open."""
-    before = session.trial(rate, seconds / 2)
-    with beside():
-        during = session.trial(rate, seconds)
-    after = session.trial(rate, seconds / 2)
-    without = merge([before.receipt.write, after.receipt.write])
-    values = percentiles_of(during.receipt.write) | percentiles_of(without, prefix="without_")
+def compare(
+    session: Session, rate: float, seconds: float, beside: Callable[[], AbstractContextManager[object]], *, rounds: int
+) -> Outcome:
+    """``beside`` is what makes the difference while its context is open: in every other trial of ``2 * rounds``, which take
+    ``seconds`` each way."""
+    without, during = [], []
+    for _ in range(rounds):
+        without.append(session.trial(rate, seconds / rounds))
+        with beside():
+            during.append(session.trial(rate, seconds / rounds))
+    values = _medians(during) | _medians(without, prefix="without_")
     values |= {
         "p99_ratio": values["p99_us"] / values["without_p99_us"],
         "p999_ratio": values["p999_us"] / values["without_p999_us"],
-        "cpu_us": during.cpu_us_per_delivery,
-        "load_cores": during.load_cores,
+        "cpu_us": median(trial.cpu_us_per_delivery for trial in during),
+        "load_cores": median(trial.load_cores for trial in during),
     }
-    trials = (before, during, after)
+    trials = without + during
     return Outcome(
         values=values,
-        histograms={"write": during.receipt.write, "without": without},
+        histograms={
+            "write": merge([trial.receipt.write for trial in during]),
+            "without": merge([trial.receipt.write for trial in without]),
+        },
         complete=all(trial.complete for trial in trials),
         problem=next((trial.loss for trial in trials if trial.loss), None),
         foreign_cores=max(trial.foreign_cores for trial in trials),
     )
+
+
+def _medians(trials: list[Trial], prefix: str = "") -> dict[str, float]:
+    """Of each percentile, over the trials."""
+    each = [percentiles_of(trial.receipt.write, prefix=prefix) for trial in trials]
+    return {name: median(values[name] for values in each) for name in each[0]}

@@ -14,11 +14,12 @@ from bench.workbench import Workbench
 _FAST = 100
 _RATE = 2000.0
 _WARM_UP_S = 0.5
+_ROUNDS = 8
 
 
 def _measure(bench: Workbench, system: System, _point: Point) -> Outcome:
     assert isinstance(system, StreamingSystem)
-    seconds = bench.seconds(4.0)
+    seconds = bench.seconds(8.0)
     with bench.session(system, _FAST) as session:
 
         @contextlib.contextmanager
@@ -28,7 +29,7 @@ def _measure(bench: Workbench, system: System, _point: Point) -> Outcome:
                 yield
 
         session.trial(_RATE, min(_WARM_UP_S, seconds))
-        return compare(session, _RATE, seconds, one_stalled)
+        return compare(session, _RATE, seconds, one_stalled, rounds=_ROUNDS)
 
 
 SCENARIOS = (
