@@ -5,6 +5,7 @@ from finstream._strangers cimport *
 
 cdef enum:
     ACCEPTS_AT_ONCE = 64
+    CROWDED_PATIENCE_NS = 2000000000   # for an answer while others cannot even knock: longer than any network takes
     SHAKING_NS = 1000000            # a turn's handshakes: an RSA signature takes 1 ms, and others knock meanwhile
 
 
@@ -31,7 +32,8 @@ cdef inline bint admit(Acceptor* acceptor, int fd, const char* name) noexcept no
         free(stranger)
         return False
     put_text(stranger.name, name)
-    stranger.deadline = now_ns(CLOCK_MONOTONIC) + acceptor.patience
+    stranger.asked = now_ns(CLOCK_MONOTONIC)
+    stranger.deadline = stranger.asked + acceptor.patience
     stranger.slot = acceptor.stranger_count
     acceptor.strangers[acceptor.stranger_count] = stranger
     acceptor.stranger_count += 1
@@ -71,6 +73,8 @@ cdef inline void shake(Acceptor* acceptor, Stranger* stranger) noexcept nogil:
             fail(acceptor, stranger, b"the peer left")
         elif error != FS_WANT_READ and error != FS_WANT_WRITE:
             fail(acceptor, stranger, openssl_reason())
+        else:
+            stranger.asked = now_ns(CLOCK_MONOTONIC)
         return
     epoll_change(acceptor.epoll, EPOLL_CTL_DEL, stranger.fd, 0, 0)
     add(&acceptor.connected, 1)  # first, so that at no moment there seems to be more room than there is

@@ -28,6 +28,7 @@ cdef struct Stranger:
     Stranger* next                  # in the queue, or among the dead
     int fd, slot
     int64_t deadline
+    int64_t asked                   # since when it is its turn to speak
     bint queued, dead
     char[TEXT_BYTES] name
 

@@ -75,13 +75,18 @@ cdef inline void loop(Acceptor* acceptor) noexcept nogil:
 
 cdef inline void sweep(Acceptor* acceptor) noexcept nogil:
     cdef int64_t now = now_ns(CLOCK_MONOTONIC)
+    cdef Stranger* stranger
     cdef uint64_t one = 1
+    cdef bint crowded = acceptor.stranger_count >= acceptor.most_strangers
     cdef int i = acceptor.stranger_count
     acceptor.starved = False
     while i > 0:
         i -= 1  # backwards: whoever is dropped is replaced by one that has been looked at
-        if acceptor.strangers[i].deadline <= now:
-            fail(acceptor, acceptor.strangers[i], b"no handshake in time")
+        stranger = acceptor.strangers[i]
+        if stranger.deadline <= now:
+            fail(acceptor, stranger, b"no handshake in time")
+        elif crowded and not stranger.queued and now - stranger.asked >= CROWDED_PATIENCE_NS:
+            fail(acceptor, stranger, b"no handshake in time, and others wait")
     if acceptor.full:
         write(acceptor.event_fd, &one, 8)  # have the connections counted again
 

@@ -48,11 +48,18 @@ class AcceptorStatistics(msgspec.Struct, frozen=True):
 class TlsAcceptor:
     """May be used from the Trio thread at any time; no call waits for the acceptor's thread."""
 
-    def __init__(self, certificate: Certificate, *, most_connections: int, handshake_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        certificate: Certificate,
+        *,
+        most_connections: int,
+        handshake_s: float = 10.0,
+        most_handshakes: int = HANDSHAKES_AT_ONCE,
+    ) -> None:
         self._native = _tls.NativeAcceptor(
             certificate,
             most_connections=most_connections,
-            most_handshakes=HANDSHAKES_AT_ONCE,
+            most_handshakes=most_handshakes,
             handshake_ms=int(handshake_s * 1000),
         )
         self._failures: Counter[str] = Counter()

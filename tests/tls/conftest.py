@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import trio
 
-from finstream.acceptor import Certificate, Session, ShakeFailed, TlsAcceptor
+from finstream.acceptor import HANDSHAKES_AT_ONCE, Certificate, Session, ShakeFailed, TlsAcceptor
 from finstream.pump import Message, OutboxClosed, OutboxStatistics, PeerEvent, Pump, Requested
 from finstream.vocabulary.policies import PLAIN, Policy
 
@@ -123,12 +123,15 @@ def open_rig(certificate: Any) -> Callable[..., Any]:
     """The settings are those of :meth:`Pump.listen`."""
 
     @asynccontextmanager
-    async def opened(**settings: Any) -> AsyncIterator[Rig]:
+    async def opened(*, most_handshakes: int = HANDSHAKES_AT_ONCE, **settings: Any) -> AsyncIterator[Rig]:
         files = certificate
         shown = Certificate(str(files.cert).encode(), str(files.key).encode())
         settings = {"most_connections": 1000, "leaving_s": 0.5, "max_bytes": 1 << 26, "max_age_ms": 60_000, **settings}
         acceptor = TlsAcceptor(
-            shown, most_connections=settings["most_connections"], handshake_s=settings.get("handshake_s", 10.0)
+            shown,
+            most_connections=settings["most_connections"],
+            handshake_s=settings.get("handshake_s", 10.0),
+            most_handshakes=most_handshakes,
         )
         pump = Pump()
         with socket.create_server(("127.0.0.1", 0), backlog=1000) as listener:

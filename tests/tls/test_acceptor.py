@@ -83,6 +83,17 @@ async def test_a_handshake_has_to_end_in_time(open_rig: Any, until: Any) -> None
         await raw.aclose()
 
 
+async def test_who_says_nothing_does_not_keep_others_out(open_rig: Any, until: Any) -> None:
+    async with open_rig(most_handshakes=4) as rig:
+        silent = [await rig.raw() for _ in range(4)]
+        await until(lambda: rig.acceptor.statistics().shaking == 4)
+        client, _inside = await rig.pair()
+        assert {failure.reason for failure in rig.failures} == {"no handshake in time, and others wait"}
+        await client.aclose()
+        for raw in silent:
+            await raw.aclose()
+
+
 async def test_who_shakes_hands_and_asks_nothing_is_let_go(open_rig: Any, until: Any) -> None:
     async with open_rig(handshake_s=0.3) as rig:
         client = await rig.client()
