@@ -117,15 +117,22 @@ cdef inline int64_t oldest_firm_of(const Outbox* outbox) noexcept nogil:
     return since
 
 
-cdef inline void skip_old(Outbox* outbox, int64_t now) noexcept nogil:
+cdef inline bint skip_old(Outbox* outbox, int64_t now) noexcept nogil:
+    """Drop what may be dropped and is too old; returns whether some of it is half as old as that."""
     cdef Subscription* list = <Subscription*> outbox.subscriptions
     cdef Rules* rules
+    cdef bint ages = False
     cdef int i
     for i in range(outbox.subscription_count):
         rules = <Rules*> list[i].rules
-        if rules != NULL and rules.policy == SKIP and rules.first != NULL and now - rules.first.since > outbox.max_age:
+        if rules == NULL or rules.policy != SKIP or rules.first == NULL:
+            continue
+        if now - rules.first.since > outbox.max_age:
             skip_held(rules)
             outbox.gaps = True
+        elif now - rules.first.since > outbox.max_age // 2:
+            ages = True
+    return ages
 
 
 cdef inline void look_at_age(Pump* pump, Outbox* outbox, int64_t now) noexcept nogil:
@@ -139,8 +146,8 @@ cdef inline void look_at_age(Pump* pump, Outbox* outbox, int64_t now) noexcept n
         return
     if outbox.dead or outbox.max_age < 0:
         return
-    if outbox.held_messages:
-        skip_old(outbox, now)
+    if outbox.held_messages and skip_old(outbox, now):
+        warn(pump, outbox, now)
     if since and now - since > outbox.max_age:
         drain(pump, outbox)
         if not outbox.dead and oldest_firm_of(outbox) == since:

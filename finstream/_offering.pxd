@@ -80,6 +80,8 @@ cdef inline void hold_one(Pump* pump, Rules* rules, Slot* slot, Held* held) noex
     hold(rules, slot, held)
     if outbox.head == NULL:
         pump.has_due = True
+    elif rules.policy == SKIP and 2 * (outbox.held_bytes - outbox.firm_bytes) > outbox.max_bytes:
+        warn(pump, outbox, turn_time(pump))
     note_queued(pump, outbox, held.length, turn_time(pump))
 
 

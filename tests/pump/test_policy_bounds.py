@@ -77,6 +77,22 @@ async def test_half_a_bound_is_told_once(rig: Rig) -> None:
     assert slow.closed == []
 
 
+@pytest.mark.parametrize("max_bytes", [100_000, 1 << 26])
+async def test_who_will_skip_is_warned_too(rig: Rig, max_bytes: int) -> None:
+    """At half the bound of bytes, or of age; before anything is lost."""
+    feed = rig.feed()
+    slow = tamed(rig, feed, SKIP, max_bytes=max_bytes, max_age_ms=-1 if max_bytes == 100_000 else 600)
+    while not slow.warned:
+        await feed.write_and_wait(tick(1, pad=1000))
+        await trio.sleep(0 if max_bytes == 100_000 else 0.002)
+    [warning] = slow.warned
+    if max_bytes == 100_000:
+        assert 50_000 < warning.queued_bytes < 90_000
+    else:
+        assert 300 <= warning.oldest_ms < 600
+    assert slow.statistics.skipped == 0
+
+
 async def test_the_warning_names_all_that_waits(rig: Rig) -> None:
     """What waits for its interval, too, although it is not what made the outbox half full."""
     feed, other = rig.feed(), rig.feed("other")
