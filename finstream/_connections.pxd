@@ -225,15 +225,17 @@ cdef inline void read_frames(Pump* pump, Outbox* outbox, uint8_t* p, int64_t len
     cdef Inbox* inbox = &outbox.inbox
     cdef uint8_t* stop = p + length
     cdef Frame frame
+    cdef Pings pings
     cdef int fault = NO_FAULT
-    inbox.pending.length = 0
+    forget(&inbox.pending)
+    pings.count = 0
     while outbox.phase == OPEN and not outbox.paused:
         fault = take_frame(p, stop - p, MAX_MESSAGE, &frame)
         if fault == NO_FAULT and frame.size == 0:
             break
         if fault == NO_FAULT:
             p += frame.size
-            fault = hear(pump, outbox, &frame)
+            fault = hear(pump, outbox, &frame, &pings)
         if fault != NO_FAULT:
             tell_fault(pump, outbox, fault)
             return
@@ -241,20 +243,43 @@ cdef inline void read_frames(Pump* pump, Outbox* outbox, uint8_t* p, int64_t len
             return
     if outbox.phase != OPEN:
         return
+    if pings.count > PONGS_AT_ONCE:
+        answer_ping(pump, outbox, pings.latest, pings.latest_length)
     if inbox.idle_bytes > MAX_IDLE_BYTES:
         tell_fault(pump, outbox, BROKEN_PROTOCOL)
         return
     if p < stop:
         if not keep(&inbox.pending, p, <int> (stop - p)):
             give_up(pump, outbox, CONNECTION_LOST, ENOMEM)
-    else:
-        forget(&inbox.pending)
 
 
-cdef inline int hear(Pump* pump, Outbox* outbox, Frame* frame) noexcept nogil:
+cdef inline void answer_ping(Pump* pump, Outbox* outbox, const uint8_t* payload, int length) noexcept nogil:
+    """Where other things wait for the client it waits behind them; but it takes the place of one that waits last (RFC 6455, 5.5.3)."""
+    cdef uint8_t[MAX_HEADER + MAX_CONTROL] pong
+    cdef int64_t before
+    if outbox.closed or outbox.dead:
+        return
+    if length:
+        memcpy(pong + MAX_HEADER, payload, length)
+    put_header(pong + MAX_HEADER, length, PONG)
+    send_batch(pump, outbox)
+    if outbox.dead or outbox.closed:
+        return
+    if outbox.head == NULL:
+        push_bytes(pump, outbox, pong + MAX_HEADER - 2, length + 2, False)
+        return
+    before = outbox.queued_bytes
+    if not queue_pong(outbox, pong + MAX_HEADER - 2, length + 2, turn_time(pump)):
+        give_up(pump, outbox, CONNECTION_LOST, ENOMEM)
+        return
+    await_writable(pump, outbox)
+    note_queued(pump, outbox, outbox.queued_bytes - before, turn_time(pump))
+
+
+cdef inline int hear(Pump* pump, Outbox* outbox, Frame* frame, Pings* pings) noexcept nogil:
     """Act on one frame; returns a Fault."""
     cdef Inbox* inbox = &outbox.inbox
-    cdef uint8_t[MAX_HEADER + MAX_CONTROL] pong
+    cdef uint8_t[MAX_HEADER + 2] echo
     cdef bint complete
     cdef int fault, code, length
     cdef Event* event
@@ -262,12 +287,11 @@ cdef inline int hear(Pump* pump, Outbox* outbox, Frame* frame) noexcept nogil:
         return NO_FAULT
     if frame.opcode == PING:
         inbox.idle_bytes = 0
-        length = <int> frame.length
-        if length:
-            memcpy(pong + MAX_HEADER, frame.payload, length)
-        put_header(pong + MAX_HEADER, length, PONG)
-        if not outbox.closed:
-            push_bytes(pump, outbox, pong + MAX_HEADER - 2, length + 2, False)
+        pings.count += 1
+        pings.latest = frame.payload
+        pings.latest_length = <int> frame.length
+        if pings.count <= PONGS_AT_ONCE:
+            answer_ping(pump, outbox, frame.payload, <int> frame.length)
         return NO_FAULT
     if frame.opcode == CLOSE:
         fault = check_close(frame, &code)
@@ -282,9 +306,9 @@ cdef inline int hear(Pump* pump, Outbox* outbox, Frame* frame) noexcept nogil:
         # Echoed, as RFC 6455, 5.5.1 asks; behind what waits already.
         length = 2 if frame.length else 0
         if length:
-            memcpy(pong + MAX_HEADER, frame.payload, 2)
-        put_header(pong + MAX_HEADER, length, CLOSE)
-        push_bytes(pump, outbox, pong + MAX_HEADER - 2, length + 2, True)
+            memcpy(echo + MAX_HEADER, frame.payload, 2)
+        put_header(echo + MAX_HEADER, length, CLOSE)
+        push_bytes(pump, outbox, echo + MAX_HEADER - 2, length + 2, True)
         return NO_FAULT
     fault = add_fragment(inbox, frame, &complete)
     if fault != NO_FAULT or not complete:
@@ -345,6 +369,7 @@ cdef inline void resume(Pump* pump, Outbox* outbox) noexcept nogil:
     outbox.inbox.pending.length = outbox.inbox.pending.room = 0
     read_frames(pump, outbox, pending.start, pending.length)
     free(pending.start)
+    count_inbox(pump, outbox)
     if not outbox.dead:
         show_interest(pump, outbox)
 
@@ -355,6 +380,7 @@ cdef inline void serve_outbox(Pump* pump, int64_t handle, uint32_t events) noexc
         return
     if outbox.interest & EPOLLIN and events & (EPOLLIN | EPOLLHUP | EPOLLERR):
         read_client(pump, outbox)
+        count_inbox(pump, outbox)
         if outbox.dead:
             return
     elif events & (EPOLLHUP | EPOLLERR) and not events & EPOLLOUT:

@@ -21,6 +21,7 @@ cdef enum:
     MAX_IDLE_BYTES = 8 * MAX_MESSAGE
     MAX_UNHEARD = 64
     MAX_CONTROL = 125       # RFC 6455, 5.5
+    PONGS_AT_ONCE = 16      # of what one read brings; of more pings only the last is answered
 
 cdef enum Phase:
     WRITE_ONLY              # the pump does not read this connection
@@ -55,6 +56,7 @@ cdef struct Inbox:
     uint8_t kind            # of that message, TEXT or BINARY; 0: there is none
     int64_t idle_bytes      # since the last message or ping
     int unheard             # messages that the control plane has not taken
+    int64_t counted         # of the memory of what is unfinished, see ``count_inbox``
 
 cdef struct Frame:
     bint final
@@ -62,6 +64,12 @@ cdef struct Frame:
     uint8_t* payload        # unmasked
     int64_t length
     int64_t size            # of the whole frame
+
+cdef struct Pings:
+    # Of one read.
+    int count
+    const uint8_t* latest   # its payload
+    int latest_length
 
 
 cdef inline bint keep(Bytes* bytes, const uint8_t* start, int length) noexcept nogil:

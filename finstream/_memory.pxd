@@ -8,6 +8,7 @@ from finstream._sending cimport *
 cdef enum:
     MALLOC_BYTES = 16               # of the allocator's own for each piece, and what it rounds up
     MIDWAY_COUNTS = 16              # in the middle of a batch: one each time that such a part of the soft mark came on top
+    MUCH_UNFINISHED = 16384         # bytes; what is being sent just now is shorter
     RELIEF_PERIOD = 1000000000      # ns from one news of a mark to that of a lower level: eviction makes it flutter
 
 
@@ -37,6 +38,18 @@ cdef inline int64_t memory_of_held(uint64_t count) noexcept nogil:
     return count * (sizeof(Held) + MALLOC_BYTES)
 
 
+cdef inline void count_inbox(Pump* pump, Outbox* outbox) noexcept nogil:
+    """What a client has begun to say and not finished takes memory too, until it is let go."""
+    cdef Inbox* inbox = &outbox.inbox
+    cdef int64_t room = 0 if outbox.closed else inbox.pending.room + inbox.message.room
+    pump.inbox_bytes += room - inbox.counted
+    if room > inbox.counted:
+        pump.memory_since += room - inbox.counted
+        if unlikely(pump.soft_mark and pump.memory_held + pump.memory_since > pump.soft_mark):
+            pump.has_excess = True
+    inbox.counted = room
+
+
 cdef inline void guard_memory(Pump* pump, int64_t now) noexcept nogil:
     """Count what is held; too much: give outboxes up. What nobody can be given up for is not held against anybody."""
     cdef int64_t fixed = pump.events.text_length, evictable, excess, left, pending = 0
@@ -49,7 +62,7 @@ cdef inline void guard_memory(Pump* pump, int64_t now) noexcept nogil:
     while rules != NULL:
         pending += rules.pending_bytes + memory_of_held(rules.pending)
         rules = rules.next_rated
-    evictable = pending
+    evictable = pending + pump.inbox_bytes
     while outbox != NULL:
         if outbox.closed:
             fixed += memory_of(outbox)
@@ -85,7 +98,7 @@ cdef inline int64_t evict(Pump* pump, int64_t excess, bint patient_too) noexcept
     for i in range(pump.outbox_slots):
         outbox = pump.outboxes[i]
         if outbox != NULL and not outbox.closed and (
-                outbox.head != NULL or (patient_too and outstanding_bytes(outbox))):
+                outbox.head != NULL or outbox.inbox.counted or (patient_too and outstanding_bytes(outbox))):
             candidates[count] = outbox
             count += 1
     qsort(candidates, count, sizeof(Outbox*), compare_importance)
@@ -95,7 +108,7 @@ cdef inline int64_t evict(Pump* pump, int64_t excess, bint patient_too) noexcept
         outbox = candidates[i]
         pending = 0
         excess -= memory_of(outbox) + memory_of_held(count_pending(outbox, &pending))
-        excess -= pending
+        excess -= pending + outbox.inbox.counted
         give_up(pump, outbox, MEMORY_PRESSURE, 0)
         excess += memory_of(outbox)  # the rest of a message that is under way
     free(candidates)
@@ -103,11 +116,14 @@ cdef inline int64_t evict(Pump* pump, int64_t excess, bint patient_too) noexcept
 
 
 cdef inline int compare_importance(const void* one, const void* other) noexcept nogil:
-    """For qsort: the lowest priority first, then who has waited longest; waiting for an interval does not count as such."""
+    """For qsort: the lowest priority first, then those with much that they do not finish saying, then who has waited longest; waiting
+    for an interval does not count as such."""
     cdef const Outbox* a = (<const Outbox**> one)[0]
     cdef const Outbox* b = (<const Outbox**> other)[0]
     if a.priority != b.priority:
         return -1 if a.priority < b.priority else 1
+    if (a.inbox.counted > MUCH_UNFINISHED) != (b.inbox.counted > MUCH_UNFINISHED):
+        return -1 if a.inbox.counted > MUCH_UNFINISHED else 1
     if (a.head == NULL) != (b.head == NULL):
         return 1 if a.head == NULL else -1
     if a.head != NULL and a.head.since != b.head.since:

@@ -129,6 +129,7 @@ cdef struct Pump:
     int64_t turn                    # ns, monotonic: the time of this hold of the lock, once somebody asked for it
     int64_t soft_mark               # of what all outboxes hold together; 0: none
     int64_t hard_mark
+    int64_t inbox_bytes             # of unfinished messages of clients
     int64_t memory_held             # as of the last count,
     int64_t memory_since            # and what was queued since
     int memory_level

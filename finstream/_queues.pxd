@@ -8,6 +8,7 @@ any time, also when the queue is dropped with a message partly sent.
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcpy
+from finstream._inboxes cimport MAX_CONTROL
 from finstream._json cimport is_digit, unlikely
 from finstream._outboxes cimport *
 
@@ -16,6 +17,7 @@ cdef extern from "string.h" nogil:
 
 cdef enum:
     CHUNKS_AT_ONCE = 64 # sent in one system call
+    PONG_CHUNK = -2     # in place of an asset
 
 
 cdef inline uint8_t* chunk_bytes(Chunk* chunk) noexcept nogil:
@@ -130,6 +132,23 @@ cdef inline bint queue_bytes(Outbox* outbox, const uint8_t* p, int64_t size, int
     memcpy(chunk_bytes(chunk), p, size)
     chunk.size = size
     queue_chunk(outbox, chunk)
+    return True
+
+
+cdef inline bint queue_pong(Outbox* outbox, const uint8_t* p, int64_t size, int64_t now) noexcept nogil:
+    """As ``queue_bytes``, of at most MAX_CONTROL + 2; but a pong that waits last is replaced."""
+    cdef Chunk* chunk = outbox.tail
+    if chunk != NULL and chunk.asset == PONG_CHUNK and chunk.sent == 0 and not chunk.sealed:
+        outbox.queued_bytes += size - chunk.size
+    else:
+        chunk = new_chunk(MAX_CONTROL + 2, now)
+        if chunk == NULL:
+            return False
+        chunk.asset = PONG_CHUNK
+        chunk.size = size
+        queue_chunk(outbox, chunk)
+    memcpy(chunk_bytes(chunk), p, size)
+    chunk.size = size
     return True
 
 

@@ -204,6 +204,8 @@ cdef inline void give_up(Pump* pump, Outbox* outbox, int reason, int error) noex
     outbox.slice_count = 0
     drop_subscriptions(pump, outbox)
     outbox.closed = True
+    pump.inbox_bytes -= outbox.inbox.counted  # it will be gone soon
+    outbox.inbox.counted = 0
     if (outbox.owned and outbox.phase == OPEN
             and (reason == SLOW_CONSUMER_BYTES or reason == SLOW_CONSUMER_AGE or reason == MEMORY_PRESSURE)):
         keep_begun(outbox)
@@ -242,6 +244,7 @@ cdef inline void free_outbox(Pump* pump, Outbox* outbox) noexcept nogil:
             reset_on_close(outbox.fd)
         close(outbox.fd)
         pump.connections -= 1
+    pump.inbox_bytes -= outbox.inbox.counted
     forget(&outbox.inbox.pending)
     forget(&outbox.inbox.message)
     free(outbox.slices)

@@ -76,9 +76,11 @@ class Server:
         self.pump = pump
         self.port = port
         self.told: dict[str, list[PeerEvent]] = {}
+        self.outboxes: list[int] = []
 
     def asked(self, request: Requested) -> None:
         events = self.told[request.peer] = []
+        self.outboxes.append(request.outbox)
         assert request.head == HEAD
         self.pump.welcome(request.outbox, events.append)
         assert self.pump.take_up(request.outbox, b"hello")
