@@ -2,12 +2,15 @@
 """Whether a tick that is well formed can be believed: four checks, each of them an asset's own choice.
 
     duplicate        its identity was among the asset's last ones
-    out of order     its time stamp is older than one of its symbol that came before
+    out of order     it is older than a trade of its symbol that came before, or a quote older than a quote
     price anomaly    its price lies outside of a band around the symbol's last believed prices
     crossed quote    its best bid is higher than its best ask
 
 A price outside of the band is believed, and the band moves, once so many in a row agree with each other: a lasting move is real. Prices
 are only compared by the band as floating-point numbers; what is passed on is the text.
+
+Trades and quotes come from different channels of a venue, with different clocks: the one's time, the time of sending, or ours. So a
+trade after a later quote is as it should be.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -45,13 +48,17 @@ cdef struct Quality:
     Known known                     # the identities of the last ticks
     uint64_t seed
 
+cdef struct Order:
+    int64_t newest                  # ns: the latest time stamp
+    int late                        # ticks in a row that are older than the latest one
+
 cdef struct Watch:
     # Of one symbol.
-    int64_t newest                  # ns: the latest time stamp
+    Order quotes
+    Order trades
     double reference                # of prices; 0: none yet
     double candidate                # of a move that is not believed yet
     int confirmed                   # prices that agree with it
-    int late                        # ticks in a row that are older than the latest one
 
 cdef extern from *:
     """
@@ -264,6 +271,15 @@ cdef inline bint is_anomalous(const Quality* quality, Watch* watch, double price
     return False
 
 
+cdef inline bint is_late(Order* order, int64_t time) noexcept nogil:
+    if likely(time >= order.newest or order.late == LATE_IN_A_ROW):
+        order.newest = time
+        order.late = 0
+        return False
+    order.late += 1
+    return True
+
+
 cdef inline bint is_dropped(Quality* quality, Line* line, int check) noexcept nogil:
     """The check has found something."""
     quality.found[check] += 1
@@ -283,13 +299,9 @@ cdef inline int examine(Quality* quality, Watch* watch, Line* line) noexcept nog
         if unlikely(identity != 0 and was_seen(&quality.known, identity) and is_dropped(quality, line, DUPLICATES)):
             return DUPLICATES
     if quality.choices[ORDER] != IGNORE and watch != NULL:
-        if likely(line.time >= watch.newest or watch.late == LATE_IN_A_ROW):
-            watch.newest = line.time
-            watch.late = 0
-        else:
-            watch.late += 1
-            if is_dropped(quality, line, ORDER):
-                return ORDER
+        if unlikely(is_late(&watch.trades if line.present & (1 << PRICE) else &watch.quotes, line.time)) and is_dropped(
+                quality, line, ORDER):
+            return ORDER
     if quality.choices[BAND] != IGNORE and watch != NULL:
         if unlikely(is_anomalous(quality, watch, price_of(line)) and is_dropped(quality, line, BAND)):
             return BAND

@@ -116,6 +116,20 @@ async def test_one_early_stamp_makes_not_all_that_follow_late() -> None:
     assert [message["trade_id"] for message in messages[2:]] == [str(each) for each in range(33, 51)]
 
 
+async def test_trades_and_quotes_each_have_an_order_of_their_own() -> None:
+    """A quote is stamped on receipt or on sending where the venue gives it no time: later than the trade that comes next."""
+    checks = msgspec.structs.replace(OFF, out_of_order="drop")
+
+    def quote(number: int) -> dict[str, Any]:
+        return {"symbol": "A", "bid": "1", "ask": "2", "ts": NOW_NS + number}
+
+    in_order = [quote(100), tick(90), quote(110), tick(95), quote(110), tick(95)]
+    messages, counted, rejected = await through(checks, *in_order, tick(94), quote(109))
+    assert [message["seq"] for message in messages] == [1, 2, 3, 4, 5, 6]
+    assert counted.questioned == counted.rejected == {"out_of_order": 2}
+    assert [json.loads(each.line) for each in rejected] == [tick(94), quote(109)]
+
+
 @pytest.mark.parametrize(
     ("bid", "ask", "crossed"),
     [
