@@ -31,6 +31,7 @@ cdef struct Symbol:
     Watch* watch                    # NULL: nothing is checked
     void* entrant                   # its Entrant in the contest for this symbol; NULL: it has no rival
     bint entered                    # it is known to that contest
+    bint dated                      # its lag is that of ticks with a time of their venue's
     int64_t lag
     int64_t smoothed
     int64_t last

@@ -10,7 +10,7 @@ decides which of them is the best.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
-from finstream._arena cimport GENERATION, Lags, Pace, Tally, note_lag, note_pace, tally_win
+from finstream._arena cimport GENERATION, Lags, Pace, Tally, note_lag, note_pace, tally_win, tells_lag
 from finstream._assets cimport Asset, Symbol, add_to
 from finstream._json cimport likely, unlikely
 from finstream._members cimport *
@@ -37,6 +37,7 @@ cdef struct Entrant:
     Tally tally
     Pace pace
     Lags lags
+    bint dated                      # its lags are those of ticks with a time of their venue's
     int64_t better_since            # ns: since when it has been better than the leader; 0: it is not
 
 cdef struct Contest:
@@ -187,11 +188,12 @@ cdef inline Entrant* become_entrant(Contest* contest, Asset* asset, Symbol* symb
     return entrant
 
 
-cdef inline void compete(Contests* contests, Entrant* entrant, const Line* line, int64_t received) noexcept nogil:
+cdef inline void compete(Contests* contests, Entrant* entrant, const Line* line, int64_t received, bint dated) noexcept nogil:
     cdef Contest* contest = entrant.contest
     cdef Sighting* sighting
     cdef uint64_t identity, bit = <uint64_t> 1 << entrant.place
-    note_lag(&entrant.lags, received - line.time, received)
+    if likely(tells_lag(&entrant.dated, &entrant.lags, dated)):
+        note_lag(&entrant.lags, received - line.time, received)
     note_pace(&entrant.pace, received)
     if line.present & MATCHED != MATCHED or contest.count < 2:
         return

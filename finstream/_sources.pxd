@@ -139,6 +139,7 @@ cdef inline uint8_t* take_next_line(Pump* pump, Asset* asset, uint8_t* p, uint8_
 cdef inline void take_tick(Pump* pump, Asset* asset, const uint8_t* p, int64_t length, int64_t received) noexcept nogil:
     cdef int64_t lag = received - pump.line.time
     cdef Symbol* symbol = find_symbol(asset, pump.line.symbol.start, pump.line.symbol.length, MAX_SYMBOLS)
+    cdef bint dated = not is_stamped_by_ingestor(&pump.line, pump.parser.members)
     cdef int dropped
     pump.lines += 1
     asset.lines += 1
@@ -150,20 +151,22 @@ cdef inline void take_tick(Pump* pump, Asset* asset, const uint8_t* p, int64_t l
             refuse(pump, asset, DUPLICATE + dropped, p, length, received)
             return
     asset.ticks += 1
-    observe(&asset.racer, &asset.lags, lag, received)
+    observe(&asset.racer, &asset.lags, lag, received, dated)
     if unlikely(symbol == NULL):
         publish(pump, asset, &asset.label, NULL, length, received)
         return
-    symbol.smoothed = symbol.smoothed + ((lag - symbol.smoothed) >> SMOOTHING) if symbol.ticks else lag
+    if likely(dated >= symbol.dated):
+        symbol.smoothed = smooth(symbol.smoothed, lag) if symbol.ticks and dated == symbol.dated else lag
+        symbol.dated = dated
+        symbol.lag = lag
     symbol.ticks += 1
-    symbol.lag = lag
     symbol.last = received
     publish(pump, asset, &asset.label, symbol, length, received)
     if asset.racer.races:
         if unlikely(not symbol.entered):
             enter(&pump.contests, asset, symbol)
         if symbol.entrant != NULL:
-            compete(&pump.contests, <Entrant*> symbol.entrant, &pump.line, received)
+            compete(&pump.contests, <Entrant*> symbol.entrant, &pump.line, received, dated)
         if unlikely(pump.best != NULL and pump.best.subscribers):
             publish_if_best(pump, asset, symbol, length, received)
 

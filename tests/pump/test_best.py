@@ -120,6 +120,20 @@ def lead_with(race: Course, lag_a: int, lag_b: int, *, start: int = 0, for_: int
         race.take("b", at + 1, lag=lag_b)
 
 
+def test_quotes_that_their_ingestor_has_stamped_make_nobody_the_quicker_one() -> None:
+    """``a`` is 100 ms late, ``b`` 10 ms; but the quotes of ``a`` have no time of the venue's, and tell of nothing but our pipe."""
+    with course("a", "b") as race:
+        subscriber = race.subscribe()
+        for at in range(0, 2000, 20):
+            for early in range(4):
+                race.take("a", at * MS + early, bid="1", quote_time="local")
+            race.take("a", at * MS + 5, lag=100 * MS, bid="1", quote_time="envelope")
+            race.take("b", at * MS + 6, lag=10 * MS)
+        assert [kind for kind in kinds(told(subscriber)) if ">" in kind] == [">a first", "a>b lag"]
+        lags = race.form("a").lags
+        assert (lags.least_ns, lags.buckets) == (100 * MS, [(100_663_296, 100)]), "of those only that tell of a lag"
+
+
 @pytest.mark.parametrize(
     ("lag_a", "lag_b", "reason"),
     [
