@@ -61,7 +61,7 @@ cdef struct Racer:
     uint64_t ticks
     Pace pace
     int64_t score               # ns, as of the last look
-    int64_t heard               # receipt of the last line of any kind; as of the last look, too
+    int64_t heard               # receipt of the last line that broke its silence; as of the last look, too
     int id                      # breaks ties: the older asset first
     bint races
     bint dated                  # its lag is that of ticks with a time of their venue's

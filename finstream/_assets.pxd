@@ -76,6 +76,7 @@ cdef struct Asset:
     int sources                     # that have not ended
     Symbol** symbols                # in the order of their first appearance; as much room as there are buckets
     int symbol_count
+    int64_t alive                   # ns: receipt of the last line that is no tick and says something, or that it is alive
     uint64_t opaque
     uint64_t heartbeats
     uint64_t statuses

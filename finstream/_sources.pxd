@@ -188,6 +188,7 @@ cdef inline void take_line(Pump* pump, Asset* asset, uint8_t* p, uint8_t* end, i
         refuse(pump, asset, pump.line.reason, p, end - p, received)
     elif kind == OPAQUE:
         asset.opaque += 1
+        asset.alive = received
         pump.line.suspect = False
         symbol = NULL
         if pump.line.present & (1 << SYMBOL):
@@ -204,6 +205,7 @@ cdef inline void take_line(Pump* pump, Asset* asset, uint8_t* p, uint8_t* end, i
             asset.untold += 1
     else:
         asset.heartbeats += 1
+        asset.alive = received
 
 
 cdef inline void end_source(Pump* pump, Source* source, int error, int64_t received) noexcept nogil:

@@ -146,6 +146,29 @@ async def test_who_goes_mute_sinks(rig: Rig) -> None:
     assert [entry.asset for entry in race.judge()] == ["quick", "slow"]
 
 
+async def test_only_what_says_something_breaks_a_silence(rig: Rig) -> None:
+    """A feed that cannot reach its venue says so again and again, and is silent; so is one whose lines are all refused."""
+    feed = rig.feed()
+
+    async def unheard_after(line: bytes) -> tuple[int | None, int]:
+        await feed.write_and_wait(line)
+        [entry] = rig.pump.arena()
+        return entry.unheard_ns, entry.silent_ns
+
+    nothing = [b'{"type":"status","state":"reconnecting"}\n', b"{\n", b'{"symbol":"A","price":0,"ts":1}\n']
+    for line in nothing:
+        assert await unheard_after(line) == (None, 0)
+    unheard_ns, silent_ns = await unheard_after(tick(1))
+    assert unheard_ns == silent_ns
+    for line in nothing:
+        unheard_ns, silent_ns = await unheard_after(line)
+        assert unheard_ns == silent_ns
+    for line in (b'{"type":"heartbeat"}\n', b'{"type":"news","ts":%d}\n' % time.time_ns()):
+        unheard_ns, silent_ns = await unheard_after(line)
+        assert unheard_ns is not None
+        assert unheard_ns < silent_ns
+
+
 async def test_who_enters_and_who_leaves(rig: Rig) -> None:
     pump = rig.pump
     pump.add_asset("opinions", in_arena=False)
