@@ -14,7 +14,7 @@ from finstream._arena cimport GENERATION, Lags, Pace, Tally, note_lag, note_pace
 from finstream._assets cimport Asset, Symbol, add_to
 from finstream._json cimport likely, unlikely
 from finstream._members cimport *
-from finstream._quality cimport Known, forget_known, hash_bytes
+from finstream._identities cimport Known, forget_known, hash_bytes
 
 cdef enum:
     MAX_ENTRANTS = 64               # one bit each; further assets that name a symbol are passed on, but do not compete

@@ -19,7 +19,7 @@ from finstream._arena cimport PATIENCE
 from finstream._contests cimport *
 from finstream._json cimport likely
 from finstream._members cimport *
-from finstream._quality cimport hash_bytes, knows, was_seen
+from finstream._identities cimport hash_bytes, knows, was_seen
 
 cdef enum:
     BEAT = 1000000000               # ns: a heartbeat

@@ -146,7 +146,7 @@ cdef inline void take_tick(Pump* pump, Asset* asset, const uint8_t* p, int64_t l
     asset.last = received
     pump.line.suspect = False
     if asset.quality != NULL:
-        dropped = examine(asset.quality, watch_of(symbol), &pump.line)
+        dropped = examine(asset.quality, &symbol.watch if symbol != NULL else NULL, &pump.line)
         if unlikely(dropped >= 0):
             refuse(pump, asset, DUPLICATE + dropped, p, length, received)
             return
