@@ -53,6 +53,7 @@ cdef struct Contest:
     uint64_t shown                  # the ranking that was told last, as a hash
     # Of who leads:
     Entrant* leader
+    int64_t switches_until          # ns: the time that the switches so far take up, each so much
     int ahead                       # entrants that are better than the leader just now
     int64_t unfollowed              # ns: when another first ticked while the leader was silent; 0: none has
     int64_t newest_trade            # ns: the latest stamp that was passed on, as far as it did not lie in the future

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -100,6 +101,25 @@ def test_one_that_left_is_replaced_at_once() -> None:
         race.leave("a")
         race.trade("b", 2 * MS, 2)
         assert kinds(told(subscriber)) == [">a first", "a 1", "a>b mute", "b 2"]
+
+
+def test_sources_that_come_and_go_make_no_flood_of_switches() -> None:
+    """They do so every 10 ms; and yet a leader that has left is replaced within a heartbeat, and at once if that is rare."""
+    with course("a", "b") as race:
+        subscriber = race.subscribe()
+        for round_at in (0, 60 * S):
+            switches = []
+            for number, at in enumerate(range(round_at, round_at + 10 * S, 10 * MS), 1):
+                here, gone = ("a", "b") if number % 2 else ("b", "a")
+                race.leave(gone)
+                race.trade(here, at, number)
+                race.enter(gone)
+                switches += [message for message in told(subscriber) if message["type"] == "switch"]
+            times = [message["ts_recv"] * 1000 - START - round_at for message in switches]
+            gaps = [later - earlier for earlier, later in pairwise(times)]
+            assert all(gap == 10 * MS for gap in gaps[:8])
+            assert all(abs(gap - SILENCE) <= 10 * MS for gap in gaps[9:])
+            assert len(switches) == 23
 
 
 def test_rare_ticks_are_no_silence() -> None:
