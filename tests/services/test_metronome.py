@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import email.utils
 import gzip
 import ssl
 import time
@@ -144,6 +145,39 @@ async def test_everything_that_is_no_answer_says_why(
     async with open_client(market_info.url) as client:
         with pytest.raises(MarketSilent, match=rf"(?i){why}"):
             await client.ask()
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected_s"),
+    [
+        ({}, 0),
+        ({"Retry-After": "90"}, 90),
+        ({"Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT", "Date": "Fri, 31 Dec 1999 23:49:59 GMT"}, 600),
+        ({"Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT", "Date": "Sat, 01 Jan 2000 00:00:00 GMT"}, 0),
+        ({"Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT"}, 0),
+        ({"Retry-After": "Wed, 31 Dec 2098 23:59:59 -0000", "Date": "Wed, 31 Dec 2098 23:59:58 GMT"}, 1),
+        ({"Retry-After": "soon"}, 0),
+        ({"Retry-After": "-5"}, 0),
+        ({"Retry-After": "Fri, 99 Dec 1999 23:59:59 GMT"}, 0),
+    ],
+)
+async def test_it_may_say_for_how_long_it_wants_to_be_left_alone(
+    market_info: Any, headers: dict[str, str], expected_s: float
+) -> None:
+    market_info.trouble = [(429, headers, b"")]
+    async with open_client(market_info.url) as client:
+        with pytest.raises(MarketSilent) as silence:
+            await client.ask()
+    assert silence.value.retry_after_s == expected_s
+
+
+async def test_a_date_to_come_back_is_taken_by_our_clock_where_the_answer_has_none(market_info: Any) -> None:
+    soon = email.utils.formatdate(time.time() + 100, usegmt=True)
+    market_info.trouble = [(503, {"Retry-After": soon}, b"")]
+    async with open_client(market_info.url) as client:
+        with pytest.raises(MarketSilent) as silence:
+            await client.ask()
+    assert 90 < silence.value.retry_after_s <= 100
 
 
 async def test_an_answer_may_be_compressed(market_info: Any) -> None:
