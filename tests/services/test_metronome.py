@@ -303,6 +303,28 @@ async def test_without_a_calendar_it_goes_on_by_weekdays(
     assert [entry["error"] for entry in log_entries if entry["log_level"] == "error"] == ["exit code 1: no module"]
 
 
+async def test_the_calendar_is_asked_for_again_until_it_is_there(
+    nursery: trio.Nursery, logger: Any, eventually: Any, log_entries: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = iter(["no module", "no memory"])
+
+    async def look_up(_years: list[int]) -> Exceptions:
+        for failure in failures:
+            raise OSError(failure)
+        return HOLIDAYS
+
+    monkeypatch.setattr(metronome, "_RETRY_S", 0.02)
+    told: list[MarketStatus] = []
+    it = Metronome(
+        Settings(), told=told.append, logger=logger, look_up=look_up,
+        wall_us=lambda: instant_us(datetime.datetime.fromisoformat("2026-06-19 12:00")),
+    )
+    await nursery.start(it.run)
+    await eventually(lambda: [event.status for event in told] == ["open", "closed"])
+    assert (await it.view()).holiday == "Juneteenth"
+    assert [entry["error"] for entry in log_entries if entry["log_level"] == "error"] == ["no module"], "once"
+
+
 async def test_the_days_of_later_years_are_learnt_in_time(
     nursery: trio.Nursery, logger: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
