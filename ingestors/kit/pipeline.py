@@ -9,7 +9,7 @@ import msgspec
 
 from .ledger import Ledger
 from .lines import LineWriter
-from .mapper import Mapper
+from .mapper import UNREADABLE, Mapper
 from .outputs import Heartbeat, Output, Reconnect, Tick
 
 __all__ = ["Pipeline"]
@@ -58,7 +58,7 @@ class Pipeline:
                     continue
                 self._last_heartbeat_ns = received_ns
             elif isinstance(output, Reconnect):
-                order = output
+                order = _firmer(order, output)
                 continue
             lines.append(output)
         if lines:
@@ -80,7 +80,7 @@ class Pipeline:
         for message, received_ns in kept:
             for output in self._map(message, received_ns):
                 if isinstance(output, Reconnect):
-                    order = output
+                    order = _firmer(order, output)
                 elif isinstance(output, Tick) and output.price is None:
                     newest[output.raw_symbol] = output
                 elif not isinstance(output, Heartbeat):
@@ -109,7 +109,7 @@ class Pipeline:
         self.tally.messages += 1
         try:
             return self._mapper.map(message, received_ns)
-        except (msgspec.MsgspecError, ValueError) as error:
+        except UNREADABLE as error:
             self._report_unreadable(message, error)
             return ()
 
@@ -117,5 +117,9 @@ class Pipeline:
         self.tally.unreadable += 1
         if self.tally.unreadable == 1:  # the first tells what is wrong; the number of them is in the summary
             sample = message[:_SAMPLE_BYTES].decode("utf-8", "replace")
-            self._writer.status("error", f"unreadable message ({error}): {sample}")
+            self._writer.status("error", f"unreadable message ({type(error).__name__}: {error}): {sample}")
 
+
+def _firmer(order: Reconnect | None, other: Reconnect) -> Reconnect:
+    """Of two orders the one that wants to be left alone for longer; the later one if both want the same."""
+    return order if order is not None and order.wait_s > other.wait_s else other
