@@ -25,6 +25,7 @@ from finstream_ingestors.kit.mapper import Endpoint, Feed
 from finstream_ingestors.kit.outputs import Tick
 from finstream_ingestors.kit.symbols import Listing
 from finstream_ingestors.kit.trade_ids import REMEMBERED, TradeIds
+from finstream_ingestors.kraken.mapper import KrakenMapper
 from local_binance import LocalBinance
 from local_venue import Session
 from websockets.exceptions import ConnectionClosed
@@ -237,6 +238,46 @@ def test_failures_before_a_good_connection_do_not_delay_the_one_after_it(
     server = venue(announce)
     [told] = [detail for state, detail in asyncio.run(stream(server.url)).told if state == "reconnecting"]
     assert "next attempt in 0.0 s, beside the open connection" in told
+
+
+def reconnects(
+    server: Any, nowhere: int, times: int, mapper: Any = BinanceMapper, *, lifetime_s: float | None = None
+) -> list[str]:
+    """What the statuses say, until it has been said so many times that a connection follows."""
+
+    async def stream() -> Statuses:
+        writer = Statuses(nowhere, "reconnecting", times)
+        endpoint = Endpoint(url=server.url, requests=["subscribe"], idle_s=10.0, lifetime_s=lifetime_s)
+        feed = Feed(endpoint=endpoint, open_mapper=partial(mapper, {"ABCUSD": "ABC/USD"}))
+        live = Live(feed, writer, Backoff(initial_s=0.001))
+        task = asyncio.create_task(live.run())
+        await asyncio.wait_for(writer.done.wait(), 20)
+        task.cancel()
+        await asyncio.wait([task])
+        return writer
+
+    return [detail for state, detail in asyncio.run(stream()).told if state == "reconnecting"]
+
+
+def hold(connection: Any) -> None:
+    for _request in connection:
+        pass
+
+
+def test_a_venue_that_wants_to_be_left_alone_says_so_to_the_one_that_waits_as_well(
+    venue: Callable[..., Any], nowhere: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finstream_ingestors.kit.leg._OVERLAP_S", 0.05)
+
+    def refuse(connection: Any) -> None:
+        connection.send('{"Error": "Exceeded msg rate"}')
+        hold(connection)
+
+    server = venue(hold, refuse)
+    planned, refused = reconnects(server, nowhere, 2, KrakenMapper, lifetime_s=0.05)
+    assert "beside the open connection" in planned
+    assert "Kraken: Exceeded msg rate; next attempt in 5.0 s" in refused
+    assert server.connections == 2
 
 
 def test_trade_ids_count_what_lies_before_all_they_remember_as_told() -> None:
