@@ -328,8 +328,8 @@ class Daily:
 
 def test_while_running_the_listing_is_fetched_anew_and_what_is_gone_is_told(nowhere: int) -> None:
     async def watch() -> list[tuple[str, str]]:
-        writer = Statuses(nowhere, "listing", times=2)
-        both, one = Listing(symbols={"A": "A/B", "C": "C/B"}), Listing(symbols={"A": "A/B"})
+        writer = Statuses(nowhere, "listing", times=3)
+        both, one = Listing(symbols={"A": "A/B", "C": "C/B"}), Listing(symbols={"A": "A/B"}, halted={"A": "BREAK"})
         daily = Daily(both, NotFetchedError("no answer"), one)
         task = asyncio.create_task(watch_listing(daily, ["A", "C"], writer, period_s=0.01))  # type: ignore[arg-type]
         await asyncio.wait_for(writer.done.wait(), 10)
@@ -337,8 +337,9 @@ def test_while_running_the_listing_is_fetched_anew_and_what_is_gone_is_told(nowh
         await asyncio.wait([task])
         return writer.told
 
-    assert asyncio.run(watch())[:2] == [
+    assert asyncio.run(watch())[:3] == [
         ("listing", "no answer; the one of yesterday stays"), ("listing", "no longer listed: C"),
+        ("listing", "not traded now: A/B (BREAK)"),
     ]  # fmt: skip
 
 

@@ -30,7 +30,8 @@ VENUES: dict[str, tuple[Callable[[dict[str, str], Ledger], Mapper], list[Any]]] 
     "binance": (
         BinanceMapper,
         [
-            {"stream": "a@trade", "data": {"e": "trade", "E": 1, "s": "A", "t": 7, "p": "1.50", "q": "2", "T": 1700000000000, "m": False}},
+            {"stream": "a@trade", "data": {
+                "e": "trade", "E": 1, "s": "A", "t": 7, "p": "1.50", "q": "2", "T": 1700000000000, "m": False}},
             {"stream": "a@bookTicker", "data": {"u": 5, "s": "A", "b": "1", "B": "5", "a": "2", "A": "6"}},
             {"result": None, "id": 1},
             {"error": {"code": 2, "msg": "no"}, "id": 1},
@@ -53,7 +54,8 @@ VENUES: dict[str, tuple[Callable[[dict[str, str], Ledger], Mapper], list[Any]]] 
     "coinbase": (
         ExchangeMapper,
         [
-            {"type": "match", "trade_id": 7, "side": "buy", "size": "0.1", "price": "1.5", "product_id": "A", "sequence": 5, "time": TIME},
+            {"type": "match", "trade_id": 7, "side": "buy", "size": "0.1", "price": "1.5", "product_id": "A", "sequence": 5,
+             "time": TIME},
             {"type": "ticker", "sequence": 5, "product_id": "A", "price": "1.5", "best_bid": "1", "best_ask": "2", "side": "sell",
              "time": TIME, "trade_id": 8, "last_size": "0.1", "best_bid_size": "1", "best_ask_size": "2"},
             {"type": "subscriptions", "channels": [{"name": "matches", "product_ids": ["A"]}]},
