@@ -233,7 +233,7 @@ VENUE: Final = Venue(
     listing_url=lambda _options: _LISTING_URL,
     read_listing=read_listing,
     open_feed=open_feed,
-    test_hosts={"wspap.okx.com"},
+    test_hosts={"wspap.okx.com", "wseeapap.okx.com", "wsuspap.okx.com"},
 )
 
 

@@ -100,6 +100,7 @@ VENUE: Final = Venue(
     native_name=lambda base, quote: base + quote,
     listing_url=lambda _options: _LISTING_URL,
     read_listing=read_listing,
+    test_hosts={"stream.binancefuture.com", "dstream.binancefuture.com"},
     open_feed=open_feed,
     add_options=add_options,
 )
