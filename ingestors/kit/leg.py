@@ -60,6 +60,11 @@ class Leg:
         """Whether it has lived for so long and ticks were told meanwhile."""
         return time.monotonic() - self._started_s >= stable_s and _ticks(self._pipeline) > self._ticks_at_start
 
+    @property
+    def patience_s(self) -> float | None:
+        """How long the venue wants no other connection when one ends; None: it has said nothing of it here."""
+        return self._pipeline.patience_s
+
     def lead(self) -> None:
         """Take over: tell what was kept and is news.
 

@@ -10,7 +10,7 @@ import msgspec
 from .ledger import Ledger
 from .lines import LineWriter
 from .mapper import UNREADABLE, Mapper
-from .outputs import Heartbeat, Output, Reconnect, Tick
+from .outputs import Heartbeat, Output, Patience, Reconnect, Tick
 
 __all__ = ["Pipeline"]
 
@@ -30,6 +30,8 @@ class Pipeline:
         """Symbols, by the venue's name, of which this connection, after it took over, has not told a quote yet."""
         self._encode_lines = msgspec.json.Encoder().encode_lines
         self._last_heartbeat_ns = 0
+        self.patience_s: float | None = None
+        """How long the venue wants no other connection when one ends; None: it has said nothing of it here."""
         self.tally = ledger.tally
 
     def take(self, message: bytes, received_ns: int) -> Reconnect | None:
@@ -60,6 +62,9 @@ class Pipeline:
             elif isinstance(output, Reconnect):
                 order = _firmer(order, output)
                 continue
+            elif isinstance(output, Patience):
+                self.patience_s = output.wait_s
+                continue
             lines.append(output)
         if lines:
             self._writer.write(self._encode_lines(lines))
@@ -81,6 +86,8 @@ class Pipeline:
             for output in self._map(message, received_ns):
                 if isinstance(output, Reconnect):
                     order = _firmer(order, output)
+                elif isinstance(output, Patience):
+                    self.patience_s = output.wait_s
                 elif isinstance(output, Tick) and output.price is None:
                     newest[output.raw_symbol] = output
                 elif not isinstance(output, Heartbeat):

@@ -280,6 +280,24 @@ def test_a_venue_that_wants_to_be_left_alone_says_so_to_the_one_that_waits_as_we
     assert server.connections == 2
 
 
+def test_during_a_maintenance_there_are_longer_pauses(
+    venue: Callable[..., Any], nowhere: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when a connection says nothing at all; until the venue says that it is back."""
+
+    def say(*systems: str) -> Callable[[Any], None]:
+        def act(connection: Any) -> None:
+            for system in systems:
+                connection.send(json.dumps({"channel": "status", "type": "update", "data": [{"system": system}]}))
+
+        return act
+
+    monkeypatch.setattr("finstream_ingestors.kraken.mapper._MAINTENANCE_PAUSE_S", 0.3)
+    server = venue(say("maintenance", "online"), say("online", "maintenance"), say(), say("online"))
+    pauses = [detail.partition("next attempt in ")[2][:5] for detail in reconnects(server, nowhere, 4, KrakenMapper)]
+    assert pauses == ["0.0 s", "0.3 s", "0.3 s", "0.0 s"]
+
+
 def test_trade_ids_count_what_lies_before_all_they_remember_as_told() -> None:
     trade_ids = TradeIds()
     for number in range(1, 3 * REMEMBERED):
