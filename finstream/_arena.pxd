@@ -5,12 +5,16 @@ Each asset has a ``Racer``. A tick brings its racer up to date, and that is all 
 the racers as they then are, so that whoever looks sees it as of the last tick, and as of this moment's silence: a source that has
 gone mute sends no tick that could make it worse.
 
+A quote of a venue that gives it no time is stamped by its ingestor on receipt. Its lag would be that of our pipe, and that venue the
+best of all; so it ticks, but of lag only those ticks tell that have a time of the venue's.
+
 ``Lags`` counts lags by size, in buckets of half an octave. Two generations take turns every minute, so that what is read from
 them is of the last one to two minutes in which there were ticks. ``Pace`` knows how many ticks a second there are now and usually are.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
+from finstream._json cimport likely, unlikely
 
 cdef extern from *:
     """
@@ -57,20 +61,36 @@ cdef struct Racer:
     uint64_t ticks
     Pace pace
     int64_t score               # ns, as of the last look
-    int64_t heard               # receipt of the last line of any kind; as of the last look, too
+    int64_t heard               # receipt of the last line that broke its silence; as of the last look, too
     int id                      # breaks ties: the older asset first
     bint races
+    bint dated                  # its lag is that of ticks with a time of their venue's
     Tally tally
 
 
-cdef inline void observe(Racer* racer, Lags* lags, int64_t lag, int64_t received) noexcept nogil:
-    racer.lag = lag
-    # A shift and not a division: it rounds down on both sides of zero.
-    racer.smoothed = racer.smoothed + ((lag - racer.smoothed) >> SMOOTHING) if racer.ticks else lag
+cdef inline void observe(Racer* racer, Lags* lags, int64_t lag, int64_t received, bint dated) noexcept nogil:
+    cdef bint goes_on = racer.ticks != 0 and dated == racer.dated
+    if likely(tells_lag(&racer.dated, lags, dated)):
+        racer.lag = lag
+        racer.smoothed = smooth(racer.smoothed, lag) if goes_on else lag
+        note_lag(lags, lag, received)
     racer.ticks += 1
     racer.last = received
-    note_lag(lags, lag, received)
     note_pace(&racer.pace, received)
+
+
+cdef inline bint tells_lag(bint* known, Lags* lags, bint dated) noexcept nogil:
+    """Whether a tick's lag counts. ``dated``: its stamp is the venue's own; ``known``: so were earlier ones. Other stamps count as long
+    as there is nothing better."""
+    if unlikely(dated > known[0]):
+        known[0] = True
+        lags.since = 0
+    return dated == known[0]
+
+
+cdef inline int64_t smooth(int64_t smoothed, int64_t lag) noexcept nogil:
+    # A shift and not a division: it rounds down on both sides of zero.
+    return smoothed + ((lag - smoothed) >> SMOOTHING)
 
 
 cdef inline void expect_tick(const Lags* lags) noexcept nogil:

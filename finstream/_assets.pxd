@@ -24,18 +24,20 @@ cdef enum:
 # What every tick touches stands first and together: with thousands of assets each line of memory is a miss of the cache.
 
 cdef struct Symbol:
+    # Two lines of the cache long up to the first bytes of the name, which nearly always are all of it.
     Symbol* next                    # in its bucket
     uint32_t hash
     int length
     uint64_t ticks
-    Watch* watch                    # NULL: nothing is checked
     void* entrant                   # its Entrant in the contest for this symbol; NULL: it has no rival
-    bint entered                    # it is known to that contest
     int64_t lag
     int64_t smoothed
     int64_t last
     int outbox_count
     int tamed_count
+    Watch watch
+    bint entered                    # it is known to that contest
+    bint dated                      # its lag is that of ticks with a time of their venue's
     uint8_t[MAX_SYMBOL] name
     Outbox** outboxes               # that take this symbol and not the whole asset
     void** tamed                    # the same for subscriptions with a policy: their Rules
@@ -75,6 +77,7 @@ cdef struct Asset:
     int sources                     # that have not ended
     Symbol** symbols                # in the order of their first appearance; as much room as there are buckets
     int symbol_count
+    int64_t alive                   # ns: receipt of the last line that is no tick and says something, or that it is alive
     uint64_t opaque
     uint64_t heartbeats
     uint64_t statuses
@@ -169,19 +172,9 @@ cdef inline Symbol* find_symbol(Asset* asset, text name, int length, int most) n
     return symbol
 
 
-cdef inline Watch* watch_of(Symbol* symbol) noexcept nogil:
-    """NULL for no symbol, or without memory."""
-    if symbol == NULL:
-        return NULL
-    if unlikely(symbol.watch == NULL):
-        symbol.watch = <Watch*> calloc(1, sizeof(Watch))
-    return symbol.watch
-
-
 cdef inline void free_symbol(Symbol* symbol) noexcept nogil:
     free(symbol.outboxes)
     free(symbol.tamed)
-    free(symbol.watch)
     free(symbol)
 
 
@@ -329,6 +322,6 @@ cdef inline Quality* take_quality(Asset* asset, Quality* quality) noexcept nogil
         quality.found = former.found
         if former.known.window == quality.known.window:
             quality.known, quality.seed = former.known, former.seed
-            former.known.recent = former.known.older = NULL
+            former.known.buckets = NULL
     asset.quality = quality
     return former

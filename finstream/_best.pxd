@@ -47,7 +47,7 @@ cdef inline void publish_if_best(Pump* pump, Asset* asset, Symbol* symbol, int64
     if unlikely(why != STAYS):
         tell_switch(pump, contest, entrant, why)
         publish_switch(pump, contest, entrant, own, why, received)
-        take_lead(contest, entrant)
+        take_lead(contest, entrant, received)
     if is_news(contest, entrant, &pump.line, received, pump.contests.seed):
         best.ticks += 1
         best.last = received

@@ -10,11 +10,11 @@ decides which of them is the best.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
-from finstream._arena cimport GENERATION, Lags, Pace, Tally, note_lag, note_pace, tally_win
+from finstream._arena cimport GENERATION, Lags, Pace, Tally, note_lag, note_pace, tally_win, tells_lag
 from finstream._assets cimport Asset, Symbol, add_to
 from finstream._json cimport likely, unlikely
 from finstream._members cimport *
-from finstream._quality cimport Known, forget_known, hash_bytes
+from finstream._identities cimport Known, forget_known, hash_bytes
 
 cdef enum:
     MAX_ENTRANTS = 64               # one bit each; further assets that name a symbol are passed on, but do not compete
@@ -37,6 +37,7 @@ cdef struct Entrant:
     Tally tally
     Pace pace
     Lags lags
+    bint dated                      # its lags are those of ticks with a time of their venue's
     int64_t better_since            # ns: since when it has been better than the leader; 0: it is not
 
 cdef struct Contest:
@@ -52,6 +53,7 @@ cdef struct Contest:
     uint64_t shown                  # the ranking that was told last, as a hash
     # Of who leads:
     Entrant* leader
+    int64_t switches_until          # ns: the time that the switches so far take up, each so much
     int ahead                       # entrants that are better than the leader just now
     int64_t unfollowed              # ns: when another first ticked while the leader was silent; 0: none has
     int64_t newest_trade            # ns: the latest stamp that was passed on, as far as it did not lie in the future
@@ -187,11 +189,12 @@ cdef inline Entrant* become_entrant(Contest* contest, Asset* asset, Symbol* symb
     return entrant
 
 
-cdef inline void compete(Contests* contests, Entrant* entrant, const Line* line, int64_t received) noexcept nogil:
+cdef inline void compete(Contests* contests, Entrant* entrant, const Line* line, int64_t received, bint dated) noexcept nogil:
     cdef Contest* contest = entrant.contest
     cdef Sighting* sighting
     cdef uint64_t identity, bit = <uint64_t> 1 << entrant.place
-    note_lag(&entrant.lags, received - line.time, received)
+    if likely(tells_lag(&entrant.dated, &entrant.lags, dated)):
+        note_lag(&entrant.lags, received - line.time, received)
     note_pace(&entrant.pace, received)
     if line.present & MATCHED != MATCHED or contest.count < 2:
         return

@@ -8,7 +8,8 @@ The leader is whose ticks the topic ``best:SYMBOL`` brings. It is decided by tic
     a leader        (lag)       whose smoothed lag was greater for a heartbeat on end, by a quarter and by 20 ms
     a leader        (clock)     whose stamps lay in the future for a heartbeat on end, while the entrant's do not
 
-A silence is noticed within a heartbeat, early enough that a leader that has failed is replaced within it by any that ticks twenty times
+One that left is replaced at once. Where that happens again and again there is one switch in the time of a silence: sources that come and
+go, however fast, make no flood of switches, and are still replaced within a heartbeat. A silence is noticed within a heartbeat, early enough that a leader that has failed is replaced within it by any that ticks twenty times
 in it. Where there is rarely anything to tell, a silence means nothing until another has told something.
 
 What a new leader tells is passed on only if it is news: a trade that was passed on already, or is older than the last one, is not.
@@ -17,14 +18,15 @@ What a new leader tells is passed on only if it is news: a trade that was passed
 from libc.stdint cimport int64_t, uint64_t
 from finstream._arena cimport PATIENCE
 from finstream._contests cimport *
-from finstream._json cimport likely
+from finstream._json cimport likely, unlikely
 from finstream._members cimport *
-from finstream._quality cimport hash_bytes, knows, was_seen
+from finstream._identities cimport hash_bytes, knows, was_seen
 
 cdef enum:
     BEAT = 1000000000               # ns: a heartbeat
     SILENCE = 700000000             # ns after which a leader's silence is noticed,
     GRACE = 200000000               # ns that it then has to follow what another tells
+    MOST_SWITCHES = 6300000000      # ns: nine switches may come at once, the first one included; further ones take a SILENCE each
     LAG_MARGIN = 20000000           # ns
     SPAN = 35                       # 2^35 ns, 34 s: within one to two of these an id means the same trade
 
@@ -65,8 +67,8 @@ cdef inline int judge(Contest* contest, Entrant* entrant, int64_t now) noexcept 
             if contest.entrants[i].better_since and better_by(contest.entrants[i], leader) == STAYS:
                 fall_back(contest, contest.entrants[i])
         return STAYS
-    if has_left(leader):
-        return MUTE
+    if unlikely(has_left(leader)):
+        return MUTE if may_switch(contest, now) else STAYS
     if now - leader.symbol.last <= SILENCE:
         contest.unfollowed = 0
     elif contest.unfollowed == 0 or now < contest.unfollowed:
@@ -89,8 +91,16 @@ cdef inline void fall_back(Contest* contest, Entrant* entrant) noexcept nogil:
     entrant.better_since = 0
 
 
-cdef inline void take_lead(Contest* contest, Entrant* entrant) noexcept nogil:
+cdef inline bint may_switch(const Contest* contest, int64_t now) noexcept nogil:
+    """Whether there were not too many switches lately; or the clock was set back since."""
+    return not MOST_SWITCHES - SILENCE < contest.switches_until - now <= MOST_SWITCHES
+
+
+cdef inline void take_lead(Contest* contest, Entrant* entrant, int64_t now) noexcept nogil:
     cdef int i
+    if not now < contest.switches_until <= now + MOST_SWITCHES:
+        contest.switches_until = now
+    contest.switches_until += SILENCE
     contest.leader = entrant
     contest.unfollowed = 0
     contest.switches += 1

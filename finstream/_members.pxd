@@ -190,6 +190,20 @@ cdef inline bint is_symbol(text p, int length) noexcept nogil:
     return True
 
 
+cdef inline bint is_stamped_by_ingestor(const Line* line, const Member* members) noexcept nogil:
+    """Whether a quote says that its time is that of its receipt by the ingestor, for the venue gave it none."""
+    cdef const Member* member
+    cdef int i
+    if likely(line.present & (1 << PRICE) or line.unknown == 0):
+        return False
+    for i in range(line.members):
+        member = &members[i]
+        if (member.id == UNKNOWN and member.name.length == 10 and member.value.length == 7
+                and memcmp(member.name.start, b"quote_time", 10) == 0 and memcmp(member.value.start, b'"local"', 7) == 0):
+            return True
+    return False
+
+
 cdef inline text read_whole_time(Line* line, text p) noexcept nogil:
     """A bare whole number, nearly every source's time stamp; NULL if it is anything else, or no time. What follows is not looked at."""
     cdef uint64_t value

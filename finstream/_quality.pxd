@@ -2,21 +2,25 @@
 """Whether a tick that is well formed can be believed: four checks, each of them an asset's own choice.
 
     duplicate        its identity was among the asset's last ones
-    out of order     its time stamp is older than one of its symbol that came before
+    out of order     it is older than a trade of its symbol that came before, or a quote older than a quote
     price anomaly    its price lies outside of a band around the symbol's last believed prices
     crossed quote    its best bid is higher than its best ask
 
 A price outside of the band is believed, and the band moves, once so many in a row agree with each other: a lasting move is real. Prices
 are only compared by the band as floating-point numbers; what is passed on is the text.
+
+Trades and quotes come from different channels of a venue, with different clocks: the one's time, the time of sending, or ours. So a
+trade after a later quote is as it should be.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp, memcpy, memset
+from libc.stdlib cimport free
+from libc.string cimport memcmp
 from finstream._decimals cimport Decimal, format_decimal
+from finstream._identities cimport Known, forget_known, hash_bytes, hash_identity, was_seen
 from finstream._json cimport likely, text, unlikely
 from finstream._members cimport *
-from finstream._scans cimport bytes_equal, lowest_bit
+from finstream._scans cimport bytes_equal, first_bytes, lowest_bit
 
 cdef enum:
     DUPLICATES, ORDER, BAND, CROSSED
@@ -29,13 +33,6 @@ cdef enum Choice:
     # What is done about what a check finds; beyond IGNORE it is counted.
     IGNORE, COUNT, FLAG, DROP
 
-cdef struct Known:
-    # The last identities: two tables that take turns, so that a window of ``window`` to twice as many is known.
-    uint64_t* recent                # 2 × window slots; 0: empty
-    uint64_t* older
-    int window                      # a power of two
-    int taken                       # of recent
-
 cdef struct Quality:
     # Of one asset.
     int[CHECKS] choices
@@ -46,31 +43,15 @@ cdef struct Quality:
     uint64_t seed
 
 cdef struct Watch:
-    # Of one symbol.
-    int64_t newest                  # ns: the latest time stamp
+    # Of one symbol; quotes and trades each have an order of their own, in this order.
+    int64_t[2] newest               # ns: the latest time stamp
     double reference                # of prices; 0: none yet
     double candidate                # of a move that is not believed yet
     int confirmed                   # prices that agree with it
-    int late                        # ticks in a row that are older than the latest one
+    uint8_t[2] late                 # ticks in a row that are older than the latest one
 
 cdef extern from *:
     """
-    static inline uint64_t fs_mix(uint64_t a, uint64_t b) {
-      unsigned __int128 product = (unsigned __int128)a * b;
-      return (uint64_t)product ^ (uint64_t)(product >> 64);
-    }
-    static inline uint64_t fs_hash_bytes(uint64_t h, const unsigned char *p, int length) {
-      uint64_t word;
-      h ^= (uint64_t)length * 0x9e3779b97f4a7c15ull;
-      while (length > 0) {
-        /* There is slack behind every line. */
-        memcpy(&word, p, 8);
-        if (length < 8) word &= (1ull << (8 * length)) - 1;
-        h = fs_mix(h ^ word, 0xd6e8feb86659fd93ull);
-        p += 8; length -= 8;
-      }
-      return h;
-    }
     /* Up to eight digits; reads eight bytes. */
     static inline uint32_t fs_few_digits(const unsigned char *p, int count) {
       uint64_t v;
@@ -85,7 +66,6 @@ cdef extern from *:
     static const double FS_TENTHS[29] = {1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14,
       1e-15, 1e-16, 1e-17, 1e-18, 1e-19, 1e-20, 1e-21, 1e-22, 1e-23, 1e-24, 1e-25, 1e-26, 1e-27, 1e-28};
     """
-    uint64_t hash_bytes "fs_hash_bytes"(uint64_t h, text p, int length) noexcept nogil
     uint32_t few_digits "fs_few_digits"(text p, int count) noexcept nogil
     uint64_t swap_bytes "__builtin_bswap64"(uint64_t word) noexcept nogil
     const uint64_t FULL "FS_FULL"               # no more digits than these 17 are looked at
@@ -141,11 +121,27 @@ cdef inline double approximate_long(text p, int length) noexcept nogil:
 
 cdef inline bint is_more(const Decimal* a, const Decimal* b) noexcept nogil:
     """Whether a is greater than b, exactly. Neither is negative: bids and asks are not."""
+    cdef uint64_t[2] x, y
+    cdef int whole, others
+    if unlikely(a.canonical == NULL or b.canonical == NULL or a.length > 16 or b.length > 16):
+        return is_more_at_length(a, b)
+    # Canonical texts have neither leading zeros nor trailing ones: with as many digits before the point they sort like numbers.
+    whole = whole_digits(a.canonical, a.length)
+    others = whole_digits(b.canonical, b.length)
+    if unlikely(whole != others):
+        return whole > others
+    first_bytes(x, a.canonical, a.length)
+    first_bytes(y, b.canonical, b.length)
+    if unlikely(x[0] == y[0]):
+        return swap_bytes(x[1]) > swap_bytes(y[1])
+    return swap_bytes(x[0]) > swap_bytes(y[0])
+
+
+cdef inline bint is_more_at_length(const Decimal* a, const Decimal* b) noexcept nogil:
     cdef uint8_t[64] of_a
     cdef uint8_t[64] of_b
     cdef text p = a.canonical
     cdef text q = b.canonical
-    cdef uint64_t x, y
     cdef int m = a.length, n = b.length, order
     if p == NULL:
         m = format_decimal(a, of_a)
@@ -153,79 +149,27 @@ cdef inline bint is_more(const Decimal* a, const Decimal* b) noexcept nogil:
     if q == NULL:
         n = format_decimal(b, of_b)
         q = of_b
-    # Canonical texts have neither leading zeros nor trailing ones: with as many digits before the point they sort like numbers.
     order = whole_digits(p, m) - whole_digits(q, n)
-    if order != 0:
-        return order > 0
-    if likely(m >= 8 and n >= 8):
-        memcpy(&x, p, 8)
-        memcpy(&y, q, 8)
-        if x != y:
-            return swap_bytes(x) > swap_bytes(y)
-    order = memcmp(p, q, m if m < n else n)
+    if order == 0:
+        order = memcmp(p, q, m if m < n else n)
     return order > 0 or (order == 0 and m > n)
 
 
-cdef inline uint64_t identity_of(const Quality* quality, const Line* line) noexcept nogil:
+cdef inline uint64_t identity_of(const Quality* quality, const Watch* watch, const Line* line) noexcept nogil:
     """Of an event by its id; of a trade by venue, symbol and id; and by their time, for ids may begin anew with each day, or with each
-    run of a program. 0: it has none."""
-    cdef uint64_t h, seed = quality.seed ^ <uint64_t> line.time * 0x5bd1e995
+    run of a program. 0: it has none. A symbol that is watched is told by its watch."""
+    cdef uint64_t h, seed = quality.seed ^ <uint64_t> line.time * <uint64_t> 0x9e3779b97f4a7c15
     if line.present & (1 << EVENT_ID):
-        h = hash_bytes(seed, line.event_id.start, line.event_id.length)
+        h = hash_identity(~seed, line.event_id.start, line.event_id.length, 0)
     elif line.present & (1 << TRADE_ID):
-        h = hash_bytes(~seed, line.trade_id.start, line.trade_id.length)
-        h = hash_bytes(h, line.symbol.start, line.symbol.length)
+        h = hash_identity(seed, line.trade_id.start, line.trade_id.length, <uint64_t> watch)
+        if unlikely(watch == NULL):
+            h = hash_bytes(h, line.symbol.start, line.symbol.length)
         if line.present & (1 << EXCHANGE):
-            h = hash_bytes(h, line.exchange.start, line.exchange.length)
+            h = hash_identity(h, line.exchange.start, line.exchange.length, 0)
     else:
         return 0
     return h if h else 1
-
-
-cdef inline bint holds(const uint64_t* table, int window, uint64_t identity, int* slot) noexcept nogil:
-    """Whether it is there; else where it would stand."""
-    cdef int i = <int> (identity & <uint64_t> (2 * window - 1))
-    while table[i] != 0:
-        if table[i] == identity:
-            return True
-        i = (i + 1) & (2 * window - 1)
-    slot[0] = i
-    return False
-
-
-cdef inline bint was_seen(Known* known, uint64_t identity) noexcept nogil:
-    """Whether the identity is known; from now on it is."""
-    cdef uint64_t* swap
-    cdef int slot = 0, other = 0
-    if unlikely(known.recent == NULL):
-        known.recent = <uint64_t*> calloc(4 * known.window, sizeof(uint64_t))
-        if known.recent == NULL:
-            return False  # without memory every tick is believed
-        known.older = known.recent + 2 * known.window
-    if unlikely(known.taken == known.window):
-        swap = known.older
-        known.older = known.recent
-        known.recent = swap
-        memset(swap, 0, 2 * known.window * sizeof(uint64_t))
-        known.taken = 0
-    if holds(known.recent, known.window, identity, &slot):
-        return True
-    known.recent[slot] = identity
-    known.taken += 1
-    return holds(known.older, known.window, identity, &other)
-
-
-cdef inline bint knows(const Known* known, uint64_t identity) noexcept nogil:
-    """Whether the identity is known, and no more than that."""
-    cdef int slot = 0
-    return known.recent != NULL and (
-        holds(known.recent, known.window, identity, &slot) or holds(known.older, known.window, identity, &slot))
-
-
-cdef inline void forget_known(Known* known) noexcept nogil:
-    free(known.recent if known.recent < known.older else known.older)
-    known.recent = known.older = NULL
-    known.taken = 0
 
 
 cdef inline double price_of(const Line* line) noexcept nogil:
@@ -264,6 +208,16 @@ cdef inline bint is_anomalous(const Quality* quality, Watch* watch, double price
     return False
 
 
+cdef inline bint is_late(Watch* watch, const Line* line) noexcept nogil:
+    cdef int trades = line.present >> PRICE & 1
+    if likely(line.time >= watch.newest[trades] or watch.late[trades] == LATE_IN_A_ROW):
+        watch.newest[trades] = line.time
+        watch.late[trades] = 0
+        return False
+    watch.late[trades] += 1
+    return True
+
+
 cdef inline bint is_dropped(Quality* quality, Line* line, int check) noexcept nogil:
     """The check has found something."""
     quality.found[check] += 1
@@ -279,17 +233,12 @@ cdef inline int examine(Quality* quality, Watch* watch, Line* line) noexcept nog
     """
     cdef uint64_t identity
     if quality.choices[DUPLICATES] != IGNORE:
-        identity = identity_of(quality, line)
+        identity = identity_of(quality, watch, line)
         if unlikely(identity != 0 and was_seen(&quality.known, identity) and is_dropped(quality, line, DUPLICATES)):
             return DUPLICATES
     if quality.choices[ORDER] != IGNORE and watch != NULL:
-        if likely(line.time >= watch.newest or watch.late == LATE_IN_A_ROW):
-            watch.newest = line.time
-            watch.late = 0
-        else:
-            watch.late += 1
-            if is_dropped(quality, line, ORDER):
-                return ORDER
+        if unlikely(is_late(watch, line) and is_dropped(quality, line, ORDER)):
+            return ORDER
     if quality.choices[BAND] != IGNORE and watch != NULL:
         if unlikely(is_anomalous(quality, watch, price_of(line)) and is_dropped(quality, line, BAND)):
             return BAND

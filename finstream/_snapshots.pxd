@@ -140,7 +140,7 @@ cdef inline list copy_arena_order(Pump* pump, int64_t now):
         for i in range(next, min(next + ASSETS_AT_ONCE, room)):
             if pump.assets[i].racer.races:
                 copies[count] = pump.assets[i].racer
-                copies[count].heard = pump.assets[i].last
+                copies[count].heard = max(pump.assets[i].racer.last, pump.assets[i].alive)
                 count += 1
         release(pump)
         next += ASSETS_AT_ONCE

@@ -139,31 +139,34 @@ cdef inline uint8_t* take_next_line(Pump* pump, Asset* asset, uint8_t* p, uint8_
 cdef inline void take_tick(Pump* pump, Asset* asset, const uint8_t* p, int64_t length, int64_t received) noexcept nogil:
     cdef int64_t lag = received - pump.line.time
     cdef Symbol* symbol = find_symbol(asset, pump.line.symbol.start, pump.line.symbol.length, MAX_SYMBOLS)
+    cdef bint dated = not is_stamped_by_ingestor(&pump.line, pump.parser.members)
     cdef int dropped
     pump.lines += 1
     asset.lines += 1
     asset.last = received
     pump.line.suspect = False
     if asset.quality != NULL:
-        dropped = examine(asset.quality, watch_of(symbol), &pump.line)
+        dropped = examine(asset.quality, &symbol.watch if symbol != NULL else NULL, &pump.line)
         if unlikely(dropped >= 0):
             refuse(pump, asset, DUPLICATE + dropped, p, length, received)
             return
     asset.ticks += 1
-    observe(&asset.racer, &asset.lags, lag, received)
+    observe(&asset.racer, &asset.lags, lag, received, dated)
     if unlikely(symbol == NULL):
         publish(pump, asset, &asset.label, NULL, length, received)
         return
-    symbol.smoothed = symbol.smoothed + ((lag - symbol.smoothed) >> SMOOTHING) if symbol.ticks else lag
+    if likely(dated >= symbol.dated):
+        symbol.smoothed = smooth(symbol.smoothed, lag) if symbol.ticks and dated == symbol.dated else lag
+        symbol.dated = dated
+        symbol.lag = lag
     symbol.ticks += 1
-    symbol.lag = lag
     symbol.last = received
     publish(pump, asset, &asset.label, symbol, length, received)
     if asset.racer.races:
         if unlikely(not symbol.entered):
             enter(&pump.contests, asset, symbol)
         if symbol.entrant != NULL:
-            compete(&pump.contests, <Entrant*> symbol.entrant, &pump.line, received)
+            compete(&pump.contests, <Entrant*> symbol.entrant, &pump.line, received, dated)
         if unlikely(pump.best != NULL and pump.best.subscribers):
             publish_if_best(pump, asset, symbol, length, received)
 
@@ -185,6 +188,7 @@ cdef inline void take_line(Pump* pump, Asset* asset, uint8_t* p, uint8_t* end, i
         refuse(pump, asset, pump.line.reason, p, end - p, received)
     elif kind == OPAQUE:
         asset.opaque += 1
+        asset.alive = received
         pump.line.suspect = False
         symbol = NULL
         if pump.line.present & (1 << SYMBOL):
@@ -201,6 +205,7 @@ cdef inline void take_line(Pump* pump, Asset* asset, uint8_t* p, uint8_t* end, i
             asset.untold += 1
     else:
         asset.heartbeats += 1
+        asset.alive = received
 
 
 cdef inline void end_source(Pump* pump, Source* source, int error, int64_t received) noexcept nogil:

@@ -108,7 +108,8 @@ class ArenaEntry(msgspec.Struct, frozen=True):
     usual_windows: int
     """How many windows that is made of, at most 360; with few of them it means little."""
     unheard_ns: int | None
-    """Since the last line of any kind, a heartbeat's too; None if there was none."""
+    """Since the last line that was a tick, opaque data or a heartbeat; None if there was none. A status, or what is refused, breaks
+    no silence."""
 
 
 class Tally(msgspec.Struct, frozen=True):

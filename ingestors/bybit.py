@@ -135,6 +135,7 @@ class _Instrument(msgspec.Struct):
     symbol: str
     baseCoin: str  # noqa: N815 - the venue's name
     quoteCoin: str  # noqa: N815
+    status: str = "Trading"
 
 
 class _Instruments(msgspec.Struct):
@@ -148,7 +149,10 @@ class _Answer(msgspec.Struct):
 def read_listing(body: bytes) -> Listing:
     """The body of ``/v5/market/instruments-info?category=spot``."""
     listed = msgspec.json.decode(body, type=_Answer).result.listed
-    return Listing(symbols={each.symbol: f"{each.baseCoin}/{each.quoteCoin}" for each in listed})
+    return Listing(
+        symbols={each.symbol: f"{each.baseCoin}/{each.quoteCoin}" for each in listed},
+        halted={each.symbol: each.status for each in listed if each.status != "Trading"},
+    )
 
 
 def subscribe_requests(raw_symbols: Sequence[str]) -> list[str]:

@@ -186,6 +186,7 @@ class _Instrument(msgspec.Struct):
     instId: str  # noqa: N815
     baseCcy: str  # noqa: N815
     quoteCcy: str  # noqa: N815
+    state: str = "live"
 
 
 class _Instruments(msgspec.Struct):
@@ -194,8 +195,11 @@ class _Instruments(msgspec.Struct):
 
 def read_listing(body: bytes) -> Listing:
     """The body of ``/api/v5/public/instruments``. Derivatives, whose sizes are contracts, are left out."""
-    listed = msgspec.json.decode(body, type=_Instruments).data
-    return Listing(symbols={each.instId: f"{each.baseCcy}/{each.quoteCcy}" for each in listed if each.baseCcy})
+    listed = [each for each in msgspec.json.decode(body, type=_Instruments).data if each.baseCcy]
+    return Listing(
+        symbols={each.instId: f"{each.baseCcy}/{each.quoteCcy}" for each in listed},
+        halted={each.instId: each.state for each in listed if each.state != "live"},
+    )
 
 
 def subscribe_requests(raw_symbols: Sequence[str]) -> list[str]:
@@ -229,7 +233,7 @@ VENUE: Final = Venue(
     listing_url=lambda _options: _LISTING_URL,
     read_listing=read_listing,
     open_feed=open_feed,
-    test_hosts={"wspap.okx.com"},
+    test_hosts={"wspap.okx.com", "wseeapap.okx.com", "wsuspap.okx.com"},
 )
 
 

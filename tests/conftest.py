@@ -114,7 +114,10 @@ class MarketInfo:
             self._closing.wait(60)
             return
         status, headers, body = trouble
-        request.send_response(status)
+        if "Date" in headers:
+            request.send_response_only(status)
+        else:
+            request.send_response(status)
         for name, value in (headers | {"Content-Length": str(len(body))}).items():
             request.send_header(name, value)
         request.end_headers()

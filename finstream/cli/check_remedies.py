@@ -30,7 +30,7 @@ REMEDIES: dict[str, str] = {
     "invalid_identity": "make trade_id and event_id strings of up to 128 bytes, or integers",
     "invalid_exchange": "make exchange a string of 1 to 64 bytes, or leave it out",
     "duplicate": "send each trade once; a tick that only reports a quote carries no trade_id",
-    "out_of_order": "send the ticks of a symbol in the order of their time",
+    "out_of_order": "send the trades of a symbol in the order of their time, and so its quotes",
     "price_anomaly": "if the price was right, widen quality.band_pct for this asset",
     "crossed_quote": "send bid and ask of the same moment together",
 }

@@ -25,7 +25,7 @@ _URL = re.compile(r"\b(?:wss?|https?)://[^\s\"'`,;|<>()]+", re.IGNORECASE)
 _PROXY = re.compile(r"proxy", re.IGNORECASE)
 """How to get out of the house is not a venue's address."""
 _TEST_WORDS = frozenset(
-    {"test", "testnet", "sandbox", "demo", "staging", "stage", "uat", "mock", "dev", "simulator", "paper"}
+    {"test", "testnet", "sandbox", "demo", "staging", "stage", "uat", "mock", "dev", "simulator", "paper", "beta"}
 )
 _TEST_HOSTS = frozenset(
     {"wspap.okx.com", "wseeapap.okx.com", "wsuspap.okx.com", "stream.binancefuture.com", "dstream.binancefuture.com"}

@@ -8,10 +8,11 @@ stale    what it tells is old: late by more than 15 s (``lag``), or it has been 
 down     nothing comes: its program does not run (``not_running``), or it has been silent for very long (``mute``)
 ======== =========================================================================================================
 
-How long is long depends on the feed: at least 5 s, and the time in which it usually tells 20 ticks; very long is at least a minute,
-and the time of 100 ticks. A ``heartbeat`` line breaks a silence as a tick does. Before a market opens and after it closes there may
-be little to tell: then only lag and clock are judged, and whether the program runs. Of a recording that is played lag and clock
-are not judged: it is old by nature.
+How long is long depends on the feed: at least 5 s, and the time in which it usually tells 20 ticks; very long is at least a
+minute, and the time of 100 ticks. A ``heartbeat`` line breaks a silence as a tick does. A ``status`` line does not, for who
+cannot reach the venue prints those again and again; nor does a line that is refused. Before a market opens and after it closes
+there may be little to tell: then only lag and clock are judged, and whether the program runs. Of a recording that is played
+lag and clock are not judged: it is old by nature.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import email.utils
 import ssl
 import zlib
 from collections.abc import AsyncIterator
@@ -86,8 +88,20 @@ def _why(error: BaseException) -> str:
 
 
 def _retry_after_s(headers: httpx.Headers) -> float:
+    """Given in seconds or as a date; a date is taken against that of the answer, for our clock may differ. 0: not given."""
     text = headers.get("Retry-After", "")
-    return float(text) if text.isascii() and text.isdigit() else 0.0
+    if text.isascii() and text.isdigit():
+        return float(text)
+    until, said = _date(text), _date(headers.get("Date", ""))
+    return 0.0 if until is None else max(0.0, (until - (said or datetime.datetime.now(datetime.UTC))).total_seconds())
+
+
+def _date(text: str) -> datetime.datetime | None:
+    try:
+        date = email.utils.parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=datetime.UTC)
 
 
 @asynccontextmanager

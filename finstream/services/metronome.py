@@ -29,6 +29,8 @@ __all__ = ["Metronome", "ask_library"]
 _LOOK_S = 30.0
 """The wall clock may be set, and the machine may have slept: it is looked at so often."""
 _LIBRARY_S = 30.0
+_RETRY_S, _LONGEST_RETRY_S = 60.0, 3600.0
+"""Pauses between questions for holidays that failed; each is twice as long as the one before."""
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "HOME", "VIRTUAL_ENV")
 _DISAGREEMENTS = 3
 """So many in a row are worth a warning: one or two are a change that one of the two tells late."""
@@ -68,10 +70,11 @@ class Metronome:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Tell and ask until cancelled."""
         task_status.started()
-        await self._learn_days()
+        has_learnt = await self._learn_days()
         self._tell()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch_the_clock)
+            nursery.start_soon(self._go_on_learning, has_learnt)
             while True:
                 url, changed = self._url, self._changed
                 if url is None:
@@ -142,8 +145,6 @@ class Metronome:
             with trio.move_on_after(_sleep_s(self._market.next_change_us(now_us), now_us)):
                 await changed.wait()
             self._tell()
-            if not self._market.days.covers(local(self._wall_us()).year + 1):
-                await self._learn_days()
 
     async def _poll(self, url: str) -> None:
         """Ask at this address for as long as it is the right one."""
@@ -171,15 +172,31 @@ class Metronome:
         log = self._logger.warning if first else self._logger.debug
         log("the market does not answer", url=self._url, error=str(silence))
 
-    async def _learn_days(self) -> None:
-        years = years_around(self._wall_us())
+    async def _learn_days(self, *, is_first: bool = True) -> bool:
+        """Whether it could be done. Without, what was known before holds."""
         try:
-            self._market.days = TradingDays(await self._look_up(years))
+            self._market.days = TradingDays(await self._look_up(years_around(self._wall_us())))
         except OSError as error:
             # Rather one day a month wrong than never knowing anything.
-            self._market.days = TradingDays(Exceptions(years))
-            self._logger.error("no calendar of holidays: only weekends are known to be closed", error=str(error))
-        self._knows_days.set()
+            log = self._logger.error if is_first else self._logger.debug
+            log("no calendar of holidays: only weekends are known to be closed; it is tried again", error=str(error))
+            return False
+        finally:
+            self._knows_days.set()
+        return True
+
+    async def _go_on_learning(self, has_learnt: bool) -> None:
+        failures = 0 if has_learnt else 1
+        while True:
+            await trio.sleep(min(_RETRY_S * 2 ** min(failures - 1, 10), _LONGEST_RETRY_S) if failures else _LOOK_S)
+            if self._market.days.covers(local(self._wall_us()).year + 1):
+                continue
+            if not await self._learn_days(is_first=failures == 0):
+                failures += 1
+            elif failures:
+                failures = 0
+                self._logger.info("the calendar of holidays is known again")
+                self._wake()
 
 
 def _sleep_s(until_us: int | None, now_us: int) -> float:

@@ -35,7 +35,7 @@ REJECTIONS: dict[str, str] = {
     "invalid_identity": "trade_id or event_id is neither a string of 1 to 128 bytes nor an integer",
     "invalid_exchange": "exchange is not a string of 1 to 64 bytes",
     "duplicate": "its time and event_id, or its time, venue, symbol and trade_id, were there before (quality.duplicates)",
-    "out_of_order": "its time stamp is older than an earlier one's of the same symbol (quality.out_of_order)",
+    "out_of_order": "a trade older than one of its symbol before, or a quote older than an earlier quote (quality.out_of_order)",
     "price_anomaly": "its price lies outside of the band around those before (quality.band_pct)",
     "crossed_quote": "its best bid is higher than its best ask (quality.crossed_quotes)",
 }

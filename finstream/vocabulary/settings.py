@@ -122,7 +122,7 @@ class QualitySettings(_Section, frozen=True, kw_only=True):
     duplicate_window: int = 2048
     """Of so many identities at least the asset's last ones are known; rounded up to a power of two. Each takes 32 bytes."""
     out_of_order: Finding = "count"
-    """Ticks whose stamp is older than an earlier one's of the same symbol."""
+    """Trades whose stamp is older than an earlier trade's of the same symbol, and quotes older than an earlier quote."""
     crossed_quotes: Finding = "count"
     """Ticks whose best bid is higher than their best ask."""
     band_pct: float | None = None

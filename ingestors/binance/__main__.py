@@ -40,6 +40,7 @@ class _ListedSymbol(msgspec.Struct):
     symbol: str
     baseAsset: str  # noqa: N815 - the venue's name
     quoteAsset: str  # noqa: N815
+    status: str = "TRADING"
 
 
 class _ExchangeInfo(msgspec.Struct):
@@ -49,7 +50,10 @@ class _ExchangeInfo(msgspec.Struct):
 def read_listing(body: bytes) -> Listing:
     """The body of ``/api/v3/exchangeInfo``."""
     info = msgspec.json.decode(body, type=_ExchangeInfo)
-    return Listing(symbols={entry.symbol: f"{entry.baseAsset}/{entry.quoteAsset}" for entry in info.symbols})
+    return Listing(
+        symbols={entry.symbol: f"{entry.baseAsset}/{entry.quoteAsset}" for entry in info.symbols},
+        halted={entry.symbol: entry.status for entry in info.symbols if entry.status != "TRADING"},
+    )
 
 
 def subscribe_requests(raw_symbols: Sequence[str]) -> list[str]:
@@ -96,6 +100,7 @@ VENUE: Final = Venue(
     native_name=lambda base, quote: base + quote,
     listing_url=lambda _options: _LISTING_URL,
     read_listing=read_listing,
+    test_hosts={"stream.binancefuture.com", "dstream.binancefuture.com"},
     open_feed=open_feed,
     add_options=add_options,
 )

@@ -39,6 +39,12 @@ class _ExchangeProduct(msgspec.Struct):
     id: str
     base_currency: str
     quote_currency: str
+    status: str = "online"
+    trading_disabled: bool = False
+
+    @property
+    def state(self) -> str:
+        return "trading_disabled" if self.trading_disabled else self.status
 
 
 class _AdvancedProduct(msgspec.Struct):
@@ -46,6 +52,13 @@ class _AdvancedProduct(msgspec.Struct):
     base_currency_id: str
     quote_currency_id: str
     alias: str = ""
+    status: str = "online"
+    is_disabled: bool = False
+    trading_disabled: bool = False
+
+    @property
+    def state(self) -> str:
+        return "trading_disabled" if self.is_disabled or self.trading_disabled else self.status or "online"
 
 
 class _AdvancedProducts(msgspec.Struct):
@@ -56,9 +69,13 @@ def read_listing(body: bytes) -> Listing:
     """The body of the products call of either feed."""
     if body.lstrip().startswith(b"["):
         listed = msgspec.json.decode(body, type=list[_ExchangeProduct])
-        return Listing(symbols={product.id: f"{product.base_currency}/{product.quote_currency}" for product in listed})
+        return Listing(
+            symbols={product.id: f"{product.base_currency}/{product.quote_currency}" for product in listed},
+            halted={product.id: product.state for product in listed if product.state != "online"},
+        )
     symbols: dict[str, str] = {}
     refused: dict[str, str] = {}
+    halted: dict[str, str] = {}
     for product in msgspec.json.decode(body, type=_AdvancedProducts).products:
         symbol = f"{product.base_currency_id}/{product.quote_currency_id}"
         if product.alias:  # its data come under the other name, so whoever waits for this one waits for ever
@@ -66,7 +83,9 @@ def read_listing(body: bytes) -> Listing:
             refused[symbol] = f"on the advanced feed this is another name of {real}: subscribe to that"
         else:
             symbols[product.product_id] = symbol
-    return Listing(symbols=symbols, refused=refused)
+            if product.state != "online":
+                halted[product.product_id] = product.state
+    return Listing(symbols=symbols, refused=refused, halted=halted)
 
 
 def detect_feed(recording: Iterable[Recorded]) -> str:

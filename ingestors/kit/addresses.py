@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Collection
@@ -13,8 +14,12 @@ from .exits import MisconfiguredError
 __all__ = ["check_address", "shown"]
 
 _ENCRYPTED: Final = {"ws": "wss", "http": "https"}
-_TEST_WORDS: Final = frozenset({"testnet", "test", "sandbox", "demo", "beta", "paper", "staging", "mock"})
-"""Parts of host names by which venues tell their test endpoints."""
+_TEST_WORDS: Final = frozenset(
+    {"test", "testnet", "sandbox", "demo", "staging", "stage", "uat", "mock", "dev", "simulator", "paper", "beta"}
+)
+"""Parts of host names by which venues tell their test endpoints. The engine's own list has the same."""
+_NOWHERE: Final = frozenset({"localhost", "test", "example", "invalid"})
+"""Top-level domains that lead to no venue."""
 
 
 def check_address(option: str, url: str, test_hosts: Collection[str] = ()) -> None:
@@ -36,12 +41,22 @@ def check_address(option: str, url: str, test_hosts: Collection[str] = ()) -> No
             f"{option} {shown(url)} is not encrypted, which is refused in production: "
             f"write {encrypted}://, or set `mode: simulation` in the configuration"
         )
-    host = (parts.hostname or "").lower()
-    if host in test_hosts or _TEST_WORDS & set(re.split(r"[^a-z0-9]+", host)):
+    host = (parts.hostname or "").rstrip(".")
+    if host in test_hosts or _is_for_tests(host):
         raise MisconfiguredError(
             f"{option} {shown(url)} is a test endpoint, which is refused in production: leave {option} out for the "
             "venue's own address, or set `mode: simulation` in the configuration"
         )
+
+
+def _is_for_tests(host: str) -> bool:
+    """By its name, or because it is this machine."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        *labels, top = host.split(".")
+        return top in _NOWHERE or not _TEST_WORDS.isdisjoint(re.split(r"[.-]", ".".join(labels)))
+    return address.is_loopback or address.is_unspecified
 
 
 def shown(url: str) -> str:

@@ -45,6 +45,8 @@ class Leg:
         self._lifetime_s = lifetime_s
         self._on_open = on_open
         self._on_lines = on_lines
+        self._order: Reconnect | None = None
+        """To leave at once, which was among what was kept."""
         self._timers: list[asyncio.TimerHandle] = []
         self._ticks_at_start = _ticks(pipeline)
         self._started_s = time.monotonic()
@@ -58,6 +60,11 @@ class Leg:
         """Whether it has lived for so long and ticks were told meanwhile."""
         return time.monotonic() - self._started_s >= stable_s and _ticks(self._pipeline) > self._ticks_at_start
 
+    @property
+    def patience_s(self) -> float | None:
+        """How long the venue wants no other connection when one ends; None: it has said nothing of it here."""
+        return self._pipeline.patience_s
+
     def lead(self) -> None:
         """Take over: tell what was kept and is news.
 
@@ -67,12 +74,19 @@ class Leg:
         kept, self._kept = self._kept or [], None
         order = self._pipeline.catch_up(kept)
         self._on_lines()
-        if order is not None:
+        if order is not None and order.wait_s:
+            self._order = order
+            self.task.cancel()
+        elif order is not None:
             self._be_due(order.reason)
 
     async def _run(self) -> None:
         try:
             await converse(self._endpoint, opened=self._opened, subscribed=self._subscribed, take=self._take)
+        except asyncio.CancelledError:
+            if self._order is None:
+                raise
+            raise ConnectionEndedError(self._order.reason, wait_s=self._order.wait_s) from None
         finally:
             for timer in self._timers:
                 timer.cancel()

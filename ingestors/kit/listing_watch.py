@@ -1,4 +1,5 @@
-"""While a feed runs: fetch the venue's listing anew each day, keep it, and tell which subscribed symbols are no longer in it."""
+"""While a feed runs: fetch the venue's listing anew each day, keep it, and tell which subscribed symbols are no longer in it
+or not traded now."""
 
 from __future__ import annotations
 
@@ -32,6 +33,8 @@ async def watch_listing(listings: Listings, raw_symbols: Iterable[str], writer: 
         gone = [name for name in names if name not in listing.symbols]
         if gone:
             writer.status("listing", f"no longer listed: {', '.join(gone)}")
+        if halted := listing.halted_among(names):
+            writer.status("listing", f"not traded now: {halted}")
 
 
 async def _refresh(listings: Listings) -> Listing:

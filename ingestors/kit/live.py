@@ -81,6 +81,8 @@ class Live:
         self._writer = writer
         self._backoff = backoff
         self._legs: set[asyncio.Task[None]] = set()
+        self._patience_s = 0.0
+        """Between connections at least, as the venue has said last."""
         self._is_flush_due = False
         self.is_output_closed = False
         self.on_output_closed: Callable[[], object] = lambda: None
@@ -114,6 +116,8 @@ class Live:
             leader.task.cancel()
             await asyncio.gather(leader.task, return_exceptions=True)
             return successor
+        if leader.patience_s is not None:
+            self._patience_s = leader.patience_s
         await asyncio.sleep(self._pause_after(_end_of(leader)))
         return self._open(is_leading=True)
 
@@ -155,7 +159,7 @@ class Live:
 
     def _pause_after(self, end: ConnectionEndedError) -> float:
         """Say why and for how long; returns the pause in seconds."""
-        delay_s = max(self._backoff.next_delay_s(), end.wait_s)
+        delay_s = max(self._backoff.next_delay_s(), end.wait_s, self._patience_s)
         so_far = self._ledger.tally.summary()
         self._writer.status("reconnecting", f"{end}; next attempt in {delay_s:.1f} s; so far {so_far}")
         if self._backoff.is_circuit_open:

@@ -15,12 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
+
+import msgspec
 
 from .ledger import Ledger
 from .outputs import Output
 
-__all__ = ["Endpoint", "Feed", "Keepalive", "Mapper"]
+__all__ = ["UNREADABLE", "Endpoint", "Feed", "Keepalive", "Mapper"]
+
+UNREADABLE: Final = (msgspec.MsgspecError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError)
+"""What a mapper raises when a message is not what the venue documents: no JSON, nested without end, or of another shape."""
 
 
 class Mapper(Protocol):
@@ -38,7 +43,7 @@ class Mapper(Protocol):
             received_ns: When it arrived, in UTC nanoseconds since the epoch; in a replay, at the recorder.
 
         Raises:
-            msgspec.MsgspecError, ValueError: The message is not what the venue documents. It is counted and reported.
+            UNREADABLE: The message is not what the venue documents. It is counted and reported.
         """
 
     def time_of(self, message: bytes) -> int | None:
@@ -46,7 +51,7 @@ class Mapper(Protocol):
         that have no receive times.
 
         Raises:
-            msgspec.MsgspecError, ValueError: As for ``map``.
+            UNREADABLE: As for ``map``.
         """
 
 

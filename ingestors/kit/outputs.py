@@ -1,4 +1,4 @@
-"""What a mapper returns: the lines of the ingestor protocol as types, and one order to the connection."""
+"""What a mapper returns: the lines of the ingestor protocol as types, and orders to the connection."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import msgspec
 
-__all__ = ["Heartbeat", "Output", "Reconnect", "Status", "Tick"]
+__all__ = ["Heartbeat", "Output", "Patience", "Reconnect", "Status", "Tick"]
 
 
 class Tick(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True, gc=False):
@@ -62,4 +62,10 @@ class Reconnect(msgspec.Struct, frozen=True):
     wait_s: float = 0.0
 
 
-Output: TypeAlias = Tick | Status | Heartbeat | Reconnect
+class Patience(msgspec.Struct, frozen=True):
+    """Not a line. When a connection ends, the venue wants no other one for so long, until a further such word."""
+
+    wait_s: float
+
+
+Output: TypeAlias = Tick | Status | Heartbeat | Reconnect | Patience

@@ -9,8 +9,8 @@ import msgspec
 
 from .ledger import Ledger
 from .lines import LineWriter
-from .mapper import Mapper
-from .outputs import Heartbeat, Output, Reconnect, Tick
+from .mapper import UNREADABLE, Mapper
+from .outputs import Heartbeat, Output, Patience, Reconnect, Tick
 
 __all__ = ["Pipeline"]
 
@@ -30,6 +30,8 @@ class Pipeline:
         """Symbols, by the venue's name, of which this connection, after it took over, has not told a quote yet."""
         self._encode_lines = msgspec.json.Encoder().encode_lines
         self._last_heartbeat_ns = 0
+        self.patience_s: float | None = None
+        """How long the venue wants no other connection when one ends; None: it has said nothing of it here."""
         self.tally = ledger.tally
 
     def take(self, message: bytes, received_ns: int) -> Reconnect | None:
@@ -58,7 +60,10 @@ class Pipeline:
                     continue
                 self._last_heartbeat_ns = received_ns
             elif isinstance(output, Reconnect):
-                order = output
+                order = _firmer(order, output)
+                continue
+            elif isinstance(output, Patience):
+                self.patience_s = output.wait_s
                 continue
             lines.append(output)
         if lines:
@@ -80,7 +85,9 @@ class Pipeline:
         for message, received_ns in kept:
             for output in self._map(message, received_ns):
                 if isinstance(output, Reconnect):
-                    order = output
+                    order = _firmer(order, output)
+                elif isinstance(output, Patience):
+                    self.patience_s = output.wait_s
                 elif isinstance(output, Tick) and output.price is None:
                     newest[output.raw_symbol] = output
                 elif not isinstance(output, Heartbeat):
@@ -109,7 +116,7 @@ class Pipeline:
         self.tally.messages += 1
         try:
             return self._mapper.map(message, received_ns)
-        except (msgspec.MsgspecError, ValueError) as error:
+        except UNREADABLE as error:
             self._report_unreadable(message, error)
             return ()
 
@@ -117,5 +124,9 @@ class Pipeline:
         self.tally.unreadable += 1
         if self.tally.unreadable == 1:  # the first tells what is wrong; the number of them is in the summary
             sample = message[:_SAMPLE_BYTES].decode("utf-8", "replace")
-            self._writer.status("error", f"unreadable message ({error}): {sample}")
+            self._writer.status("error", f"unreadable message ({type(error).__name__}: {error}): {sample}")
 
+
+def _firmer(order: Reconnect | None, other: Reconnect) -> Reconnect:
+    """Of two orders the one that wants to be left alone for longer; the later one if both want the same."""
+    return order if order is not None and order.wait_s > other.wait_s else other

@@ -9,11 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import msgspec
-
 from .ledger import Ledger
 from .lines import LineWriter
-from .mapper import Mapper
+from .mapper import UNREADABLE, Mapper
 from .pipeline import Pipeline
 from .recording import Recorded, Recording
 from .tally import Tally
@@ -83,5 +81,5 @@ def _told(entry: Recorded, mapper: Mapper) -> int | None:
         return entry.received_ns
     try:
         return mapper.time_of(entry.message)
-    except (msgspec.MsgspecError, ValueError):
+    except UNREADABLE:
         return None  # unreadable; mapping it says so

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import gzip
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,7 @@ __all__ = ["Listing", "parse_symbols", "read_listing_file", "resolve"]
 _TICKER: Final = re.compile(r"[^\s/,\"\\\x00-\x1f\x7f]+")
 _SYMBOL: Final = re.compile(r"[^\s/,\"\\\x00-\x1f\x7f]+/[^\s/,\"\\\x00-\x1f\x7f]+")
 _MAX_SYMBOL_BYTES: Final = 64
+_MOST_NAMED: Final = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,14 @@ class Listing:
     """The venue's name -> ``BASE/QUOTE``."""
     refused: dict[str, str] = field(default_factory=dict)
     """``BASE/QUOTE`` -> why it cannot be had under that name, with the remedy."""
+    halted: dict[str, str] = field(default_factory=dict)
+    """The venue's name -> the venue's word for its state, of symbols that are listed and not traded now."""
+
+    def halted_among(self, raw_symbols: Iterable[str]) -> str:
+        """Those of them that are not traded now, each with its state, for people; empty if there are none."""
+        found = [f"{self.symbols[name]} ({self.halted[name]})" for name in raw_symbols if name in self.halted]
+        more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+        return ", ".join(found[:_MOST_NAMED]) + more
 
 
 def parse_symbols(text: str, *, takes_tickers: bool = False) -> list[str]:

@@ -100,6 +100,8 @@ def _stream(venue: Venue, options: Options, writer: LineWriter, stop: StopSignal
     symbols = resolve(options.symbols, listing, venue.native_name)
     if not options.symbols:
         raise MisconfiguredError("--symbols is needed: name what to subscribe to")
+    if listing is not None and (halted := listing.halted_among(symbols)):
+        writer.status("listing", f"not traded now by the venue's listing, so nothing may come: {halted}")
     feed = venue.open_feed(options, symbols)
     feed = replace(feed, endpoint=_as_told(feed.endpoint, options))
 

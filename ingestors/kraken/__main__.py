@@ -30,12 +30,14 @@ EXAMPLES: Final = """\
   python -m finstream_ingestors.kraken --replay btc.jsonl --symbols BTC/USD --speed 10
 the listing is the body of https://api.kraken.com/0/public/AssetPairs"""
 
+_TRADED: Final = frozenset({"online", "limit_only", "reduce_only"})
 _RENAMED: Final = {"XBT": "BTC", "XDG": "DOGE"}
 """REST's names of currencies that v2 names like everybody else."""
 
 
 class _Pair(msgspec.Struct):
     wsname: str = ""
+    status: str = "online"
 
 
 class _AssetPairs(msgspec.Struct):
@@ -46,6 +48,7 @@ class _InstrumentPair(msgspec.Struct):
     symbol: str
     base: str
     quote: str
+    status: str = "online"
 
 
 class _Instruments(msgspec.Struct):
@@ -60,13 +63,18 @@ def read_listing(body: bytes) -> Listing:
     """The body of ``/0/public/AssetPairs``, or a snapshot of the v2 instrument channel."""
     if b'"pairs"' in body:
         listed = msgspec.json.decode(body, type=_InstrumentSnapshot).data.pairs
-        return Listing(symbols={pair.symbol: f"{pair.base}/{pair.quote}" for pair in listed})
-    symbols = {}
+        return Listing(
+            symbols={pair.symbol: f"{pair.base}/{pair.quote}" for pair in listed},
+            halted={pair.symbol: pair.status for pair in listed if pair.status not in _TRADED},
+        )
+    symbols, halted = {}, {}
     for pair in msgspec.json.decode(body, type=_AssetPairs).result.values():
         if pair.wsname:  # dark pools have none
             symbol = "/".join(_RENAMED.get(part, part) for part in pair.wsname.split("/"))
             symbols[symbol] = symbol
-    return Listing(symbols=symbols)
+            if pair.status not in _TRADED:
+                halted[symbol] = pair.status
+    return Listing(symbols=symbols, halted=halted)
 
 
 def subscribe_requests(raw_symbols: Sequence[str]) -> list[str]:

@@ -19,12 +19,14 @@ import msgspec
 
 from ..kit.ledger import Ledger
 from ..kit.market import Market, markets
-from ..kit.outputs import Heartbeat, Output, Reconnect, Status, Tick
+from ..kit.outputs import Heartbeat, Output, Patience, Reconnect, Status, Tick
 from ..kit.times import iso_ns
 
 __all__ = ["KrakenMapper"]
 
 _RATE_PAUSE_S: Final = 5.0
+_MAINTENANCE_PAUSE_S: Final = 5.0
+"""After a maintenance no more than one attempt in so long; at other times a few at once are taken."""
 
 
 class _Frame(msgspec.Struct, gc=False):
@@ -170,6 +172,7 @@ class KrakenMapper:
         for status in self._system(data):
             if status.system != "online":
                 outputs.append(Status("maintenance", f"Kraken's trading engine: {status.system or 'state unknown'}"))
+            outputs.append(Patience(0.0 if status.system == "online" else _MAINTENANCE_PAUSE_S))
             for kind, events in (("maintenance", status.upcoming_maintenance), ("incident", status.emergency)):
                 for event in events:
                     about = f"{event.title or kind} ({event.phase or kind}) {event.expected_start_utc}"

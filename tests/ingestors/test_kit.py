@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from finstream_ingestors.binance.__main__ import read_listing as read_binance_listing
 from finstream_ingestors.binance.__main__ import subscribe_requests
+from finstream_ingestors.bybit import read_listing as read_bybit_listing
 from finstream_ingestors.coinbase.__main__ import read_listing as read_coinbase_listing
 from finstream_ingestors.kit.backoff import Backoff
 from finstream_ingestors.kit.exits import MisconfiguredError
@@ -16,6 +18,8 @@ from finstream_ingestors.kit.lines import BATCH_BYTES, LineWriter, OutputClosedE
 from finstream_ingestors.kit.symbols import Listing, parse_symbols, read_listing_file, resolve
 from finstream_ingestors.kit.times import epoch_ns, iso_ns, seconds_text_ns
 from finstream_ingestors.kit.trade_ids import REMEMBERED, TradeIds
+from finstream_ingestors.kraken.__main__ import read_listing as read_kraken_listing
+from finstream_ingestors.okx import read_listing as read_okx_listing
 
 
 def test_backoff_doubles_up_to_its_cap_and_begins_anew() -> None:
@@ -150,6 +154,69 @@ def test_listings(tmp_path: Path) -> None:
     listing = read_listing_file(path, read_coinbase_listing)
     assert listing.symbols == {"AB-USD": "AB/USD"}
     assert "AB/USD" in listing.refused["AB/USDC"]
+
+
+@pytest.mark.parametrize(
+    ("read", "body", "halted"),
+    [
+        (
+            read_binance_listing,
+            ('{"symbols":[{"symbol":"AB","baseAsset":"A","quoteAsset":"B","status":"BREAK"},'
+            '{"symbol":"CD","baseAsset":"C","quoteAsset":"D","status":"TRADING"}]}'),
+            {"AB": "BREAK"},
+        ),
+        (
+            read_okx_listing,
+            ('{"data":[{"instId":"A-B","baseCcy":"A","quoteCcy":"B","state":"suspend"},'
+            '{"instId":"C-D","baseCcy":"C","quoteCcy":"D","state":"live"}]}'),
+            {"A-B": "suspend"},
+        ),
+        (
+            read_bybit_listing,
+            ('{"result":{"list":[{"symbol":"AB","baseCoin":"A","quoteCoin":"B","status":"PreLaunch"},'
+            '{"symbol":"CD","baseCoin":"C","quoteCoin":"D","status":"Trading"}]}}'),
+            {"AB": "PreLaunch"},
+        ),
+        (
+            read_coinbase_listing,
+            ('[{"id":"A-B","base_currency":"A","quote_currency":"B","status":"delisted","trading_disabled":false},'
+            '{"id":"C-D","base_currency":"C","quote_currency":"D","status":"online","trading_disabled":true},'
+            '{"id":"E-F","base_currency":"E","quote_currency":"F","status":"online","trading_disabled":false}]'),
+            {"A-B": "delisted", "C-D": "trading_disabled"},
+        ),
+        (
+            read_coinbase_listing,
+            ('{"products":[{"product_id":"A-B","base_currency_id":"A","quote_currency_id":"B","is_disabled":true},'
+            '{"product_id":"C-D","base_currency_id":"C","quote_currency_id":"D","status":"delisted"},'
+            '{"product_id":"E-F","base_currency_id":"E","quote_currency_id":"F","status":""}]}'),
+            {"A-B": "trading_disabled", "C-D": "delisted"},
+        ),
+        (
+            read_kraken_listing,
+            ('{"error":[],"result":{"AB":{"wsname":"XBT/B","status":"cancel_only"},"CD":{"wsname":"C/D","status":"limit_only"},'
+            '"EF":{"wsname":"E/F","status":"online"}}}'),
+            {"BTC/B": "cancel_only"},
+        ),
+        (
+            read_kraken_listing,
+            ('{"data":{"pairs":[{"symbol":"A/B","base":"A","quote":"B","status":"maintenance"},'
+            '{"symbol":"E/F","base":"E","quote":"F","status":"online"}]}}'),
+            {"A/B": "maintenance"},
+        ),
+    ],
+)
+def test_what_is_listed_and_not_traded(read: Callable[[bytes], Listing], body: str, halted: dict[str, str]) -> None:
+    listing = read(body.encode())
+    assert listing.halted == halted
+    assert set(halted) < set(listing.symbols)
+
+
+def test_of_many_that_are_not_traded_some_are_named() -> None:
+    names = [f"A{number}" for number in range(22)]
+    listing = Listing(symbols={name: f"{name}/B" for name in names}, halted=dict.fromkeys(names[1:], "BREAK"))
+    assert listing.halted_among(["A0", "A1", "A2"]) == "A1/B (BREAK), A2/B (BREAK)"
+    assert listing.halted_among(["A0"]) == ""
+    assert listing.halted_among(names).endswith("A20/B (BREAK) and 1 more")
 
 
 @pytest.mark.parametrize("body", ["", "{}", "[]", '{"symbols":[]}', "\x1f\x8b"])

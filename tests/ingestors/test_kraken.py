@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from finstream_ingestors.kit.ledger import Ledger
-from finstream_ingestors.kit.outputs import Heartbeat, Output, Reconnect, Status
+from finstream_ingestors.kit.outputs import Heartbeat, Output, Patience, Reconnect, Status
 from finstream_ingestors.kraken.__main__ import read_listing, subscribe_requests
 from finstream_ingestors.kraken.mapper import KrakenMapper
 from local_kraken import LocalKraken, with_tickers
@@ -132,9 +132,9 @@ def test_holes_in_the_trade_ids_are_told_and_mended_by_late_trades(mapper: Krake
         ),
         (
             '{"channel":"status","type":"update","data":[{"system":"maintenance","connection_id":18446744073709551615}]}',
-            [Status("maintenance", "Kraken's trading engine: maintenance")],
+            [Status("maintenance", "Kraken's trading engine: maintenance"), Patience(5.0)],
         ),
-        ('{"channel":"status","data":[{"system":"online"}],"type":"update"}', []),
+        ('{"channel":"status","data":[{"system":"online"}],"type":"update"}', [Patience(0.0)]),
         ('{"channel":"instrument","type":"update","data":{}}', []),
         ('{"method":"unsubscribe","result":{"channel":"ticker","symbol":"A/B"},"success":true}', []),
     ],

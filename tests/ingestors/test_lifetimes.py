@@ -25,6 +25,7 @@ from finstream_ingestors.kit.mapper import Endpoint, Feed
 from finstream_ingestors.kit.outputs import Tick
 from finstream_ingestors.kit.symbols import Listing
 from finstream_ingestors.kit.trade_ids import REMEMBERED, TradeIds
+from finstream_ingestors.kraken.mapper import KrakenMapper
 from local_binance import LocalBinance
 from local_venue import Session
 from websockets.exceptions import ConnectionClosed
@@ -239,6 +240,64 @@ def test_failures_before_a_good_connection_do_not_delay_the_one_after_it(
     assert "next attempt in 0.0 s, beside the open connection" in told
 
 
+def reconnects(
+    server: Any, nowhere: int, times: int, mapper: Any = BinanceMapper, *, lifetime_s: float | None = None
+) -> list[str]:
+    """What the statuses say, until it has been said so many times that a connection follows."""
+
+    async def stream() -> Statuses:
+        writer = Statuses(nowhere, "reconnecting", times)
+        endpoint = Endpoint(url=server.url, requests=["subscribe"], idle_s=10.0, lifetime_s=lifetime_s)
+        feed = Feed(endpoint=endpoint, open_mapper=partial(mapper, {"ABCUSD": "ABC/USD"}))
+        live = Live(feed, writer, Backoff(initial_s=0.001))
+        task = asyncio.create_task(live.run())
+        await asyncio.wait_for(writer.done.wait(), 20)
+        task.cancel()
+        await asyncio.wait([task])
+        return writer
+
+    return [detail for state, detail in asyncio.run(stream()).told if state == "reconnecting"]
+
+
+def hold(connection: Any) -> None:
+    for _request in connection:
+        pass
+
+
+def test_a_venue_that_wants_to_be_left_alone_says_so_to_the_one_that_waits_as_well(
+    venue: Callable[..., Any], nowhere: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finstream_ingestors.kit.leg._OVERLAP_S", 0.05)
+
+    def refuse(connection: Any) -> None:
+        connection.send('{"Error": "Exceeded msg rate"}')
+        hold(connection)
+
+    server = venue(hold, refuse)
+    planned, refused = reconnects(server, nowhere, 2, KrakenMapper, lifetime_s=0.05)
+    assert "beside the open connection" in planned
+    assert "Kraken: Exceeded msg rate; next attempt in 5.0 s" in refused
+    assert server.connections == 2
+
+
+def test_during_a_maintenance_there_are_longer_pauses(
+    venue: Callable[..., Any], nowhere: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when a connection says nothing at all; until the venue says that it is back."""
+
+    def say(*systems: str) -> Callable[[Any], None]:
+        def act(connection: Any) -> None:
+            for system in systems:
+                connection.send(json.dumps({"channel": "status", "type": "update", "data": [{"system": system}]}))
+
+        return act
+
+    monkeypatch.setattr("finstream_ingestors.kraken.mapper._MAINTENANCE_PAUSE_S", 0.3)
+    server = venue(say("maintenance", "online"), say("online", "maintenance"), say(), say("online"))
+    pauses = [detail.partition("next attempt in ")[2][:5] for detail in reconnects(server, nowhere, 4, KrakenMapper)]
+    assert pauses == ["0.0 s", "0.3 s", "0.3 s", "0.0 s"]
+
+
 def test_trade_ids_count_what_lies_before_all_they_remember_as_told() -> None:
     trade_ids = TradeIds()
     for number in range(1, 3 * REMEMBERED):
@@ -287,8 +346,8 @@ class Daily:
 
 def test_while_running_the_listing_is_fetched_anew_and_what_is_gone_is_told(nowhere: int) -> None:
     async def watch() -> list[tuple[str, str]]:
-        writer = Statuses(nowhere, "listing", times=2)
-        both, one = Listing(symbols={"A": "A/B", "C": "C/B"}), Listing(symbols={"A": "A/B"})
+        writer = Statuses(nowhere, "listing", times=3)
+        both, one = Listing(symbols={"A": "A/B", "C": "C/B"}), Listing(symbols={"A": "A/B"}, halted={"A": "BREAK"})
         daily = Daily(both, NotFetchedError("no answer"), one)
         task = asyncio.create_task(watch_listing(daily, ["A", "C"], writer, period_s=0.01))  # type: ignore[arg-type]
         await asyncio.wait_for(writer.done.wait(), 10)
@@ -296,8 +355,9 @@ def test_while_running_the_listing_is_fetched_anew_and_what_is_gone_is_told(nowh
         await asyncio.wait([task])
         return writer.told
 
-    assert asyncio.run(watch())[:2] == [
+    assert asyncio.run(watch())[:3] == [
         ("listing", "no answer; the one of yesterday stays"), ("listing", "no longer listed: C"),
+        ("listing", "not traded now: A/B (BREAK)"),
     ]  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from finstream_ingestors.kit.lines import LineWriter
 from finstream_ingestors.kit.listings import FRESH_S, Listings
 from finstream_ingestors.kit.refusals import refusal_pause_s
 from finstream_ingestors.kraken.__main__ import read_listing
+from local_binance import LocalBinance
 
 BODY = json.dumps({"error": [], "result": {"XXBTZUSD": {"wsname": "XBT/USD"}, "ABCUSD.d": {}}})
 
@@ -202,3 +203,18 @@ def test_a_missing_library_is_named(rest: Rest, told: Lines, monkeypatch: pytest
     monkeypatch.setitem(__import__("sys").modules, "httpx", None)
     with pytest.raises(MisconfiguredError, match=r"finstream\[ingestors\]"):
         Listings(rest.url, read_listing, None).obtain([], told)
+
+
+def test_of_a_symbol_that_is_not_traded_its_silence_is_explained(
+    local: Callable[..., LocalBinance], start: Callable[..., Any], tmp_path: Path
+) -> None:
+    listing = tmp_path / "exchangeInfo.json"
+    listing.write_text(
+        '{"symbols":[{"symbol":"ABCUSD","baseAsset":"ABC","quoteAsset":"USD","status":"BREAK"},'
+        '{"symbol":"DEFUSD","baseAsset":"DEF","quoteAsset":"USD","status":"TRADING"}]}'
+    )
+    server = local(LocalBinance, listed=["abcusd", "defusd"])
+    program = start("binance", "--symbols", "ABC/USD,DEF/USD", "--listing", str(listing), "--url", server.url)
+    assert program.next_status("listing") == "not traded now by the venue's listing, so nothing may come: ABC/USD (BREAK)"
+    assert program.next_status("connected")
+    assert program.terminate() == 0

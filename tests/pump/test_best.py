@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -102,6 +103,25 @@ def test_one_that_left_is_replaced_at_once() -> None:
         assert kinds(told(subscriber)) == [">a first", "a 1", "a>b mute", "b 2"]
 
 
+def test_sources_that_come_and_go_make_no_flood_of_switches() -> None:
+    """They do so every 10 ms; and yet a leader that has left is replaced within a heartbeat, and at once if that is rare."""
+    with course("a", "b") as race:
+        subscriber = race.subscribe()
+        for round_at in (0, 60 * S):
+            switches = []
+            for number, at in enumerate(range(round_at, round_at + 10 * S, 10 * MS), 1):
+                here, gone = ("a", "b") if number % 2 else ("b", "a")
+                race.leave(gone)
+                race.trade(here, at, number)
+                race.enter(gone)
+                switches += [message for message in told(subscriber) if message["type"] == "switch"]
+            times = [message["ts_recv"] * 1000 - START - round_at for message in switches]
+            gaps = [later - earlier for earlier, later in pairwise(times)]
+            assert all(gap == 10 * MS for gap in gaps[:8])
+            assert all(abs(gap - SILENCE) <= 10 * MS for gap in gaps[9:])
+            assert len(switches) == 23
+
+
 def test_rare_ticks_are_no_silence() -> None:
     """Once in ten seconds all tell the same; whoever leads follows in time."""
     with course("a", "b") as race:
@@ -118,6 +138,20 @@ def lead_with(race: Course, lag_a: int, lag_b: int, *, start: int = 0, for_: int
     for at in range(start, start + for_, 10 * MS):
         race.take("a", at, lag=lag_a)
         race.take("b", at + 1, lag=lag_b)
+
+
+def test_quotes_that_their_ingestor_has_stamped_make_nobody_the_quicker_one() -> None:
+    """``a`` is 100 ms late, ``b`` 10 ms; but the quotes of ``a`` have no time of the venue's, and tell of nothing but our pipe."""
+    with course("a", "b") as race:
+        subscriber = race.subscribe()
+        for at in range(0, 2000, 20):
+            for early in range(4):
+                race.take("a", at * MS + early, bid="1", quote_time="local")
+            race.take("a", at * MS + 5, lag=100 * MS, bid="1", quote_time="envelope")
+            race.take("b", at * MS + 6, lag=10 * MS)
+        assert [kind for kind in kinds(told(subscriber)) if ">" in kind] == [">a first", "a>b lag"]
+        lags = race.form("a").lags
+        assert (lags.least_ns, lags.buckets) == (100 * MS, [(100_663_296, 100)]), "of those only that tell of a lag"
 
 
 @pytest.mark.parametrize(

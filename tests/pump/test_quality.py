@@ -65,6 +65,10 @@ async def test_nothing_is_checked_unless_asked_for() -> None:
         ({"trade_id": "7", "symbol": "B"}, {"trade_id": "7"}, False),
         ({"trade_id": "7", "exchange": "x"}, {"trade_id": "7", "exchange": "y"}, False),
         ({"trade_id": "123456789"}, {"trade_id": "123456780"}, False),
+        ({"trade_id": "1234567890123456"}, {"trade_id": "1234567890123457"}, False),
+        ({"trade_id": "12345678901234567"}, {"trade_id": "12345678901234567"}, True),
+        ({"trade_id": "12345678901234567"}, {"trade_id": "12345678901234568"}, False),
+        ({"trade_id": "12345678901234567"}, {"trade_id": "12345678901234567", "symbol": "B"}, False),
         ({"event_id": "e"}, {"event_id": "e", "symbol": "B"}, True),
         ({"event_id": "e", "trade_id": "7"}, {"event_id": "f", "trade_id": "7"}, False),
         ({"event_id": "e"}, {"trade_id": "e"}, False),
@@ -116,11 +120,28 @@ async def test_one_early_stamp_makes_not_all_that_follow_late() -> None:
     assert [message["trade_id"] for message in messages[2:]] == [str(each) for each in range(33, 51)]
 
 
+async def test_trades_and_quotes_each_have_an_order_of_their_own() -> None:
+    """A quote is stamped on receipt or on sending where the venue gives it no time: later than the trade that comes next."""
+    checks = msgspec.structs.replace(OFF, out_of_order="drop")
+
+    def quote(number: int) -> dict[str, Any]:
+        return {"symbol": "A", "bid": "1", "ask": "2", "ts": NOW_NS + number}
+
+    in_order = [quote(100), tick(90), quote(110), tick(95), quote(110), tick(95)]
+    messages, counted, rejected = await through(checks, *in_order, tick(94), quote(109))
+    assert [message["seq"] for message in messages] == [1, 2, 3, 4, 5, 6]
+    assert counted.questioned == counted.rejected == {"out_of_order": 2}
+    assert [json.loads(each.line) for each in rejected] == [tick(94), quote(109)]
+
+
 @pytest.mark.parametrize(
     ("bid", "ask", "crossed"),
     [
         ("1", "1", False), ("1.1", "1.10", False), ("10", "9", True), ("9", "10", False), ("0.5", "0.49", True),
-        ("100e-2", "1", False),
+        ("100e-2", "1", False), ("67123.451", "67123.45", True), ("67123.45", "67123.451", False),
+        ("1234567.8", "1234567.9", False), ("1234567.9", "1234567.8", True), ("3", "3.1", False), ("3.1", "3", True),
+        ("1.23456789012345", "1.23456789012344", True), ("1.23456789012344", "1.23456789012345", False),
+        ("1.234567890123456", "1.234567890123455", True), ("1.234567890123455", "1.234567890123456", False),
         ("1.00000000000000000000000001", "1", True), ("1", "1.00000000000000000000000001", False), ("0", "0", False),
         ("0", "1", False),
         ("79228162514264337593543950335", "79228162514264337593543950334", True), ("2e3", "1999.9", True), ("1999.9", "2e3", False),

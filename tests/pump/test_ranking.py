@@ -103,6 +103,30 @@ async def test_many_ticks_in_one_batch(rig: Rig) -> None:
     race.judge()
 
 
+async def test_quotes_that_their_ingestor_has_stamped_tell_nothing_of_the_lag(rig: Rig) -> None:
+    """They tick, though. Until something better is known, theirs is the lag."""
+    feed = rig.feed("a")
+    stamped = b'{"symbol":"A","bid":1,"ts":%d,"quote_time":"local"}\n'
+
+    async def state_after(line: bytes) -> tuple[int, int, int]:
+        await feed.write_and_wait(line)
+        [entry] = rig.pump.arena()
+        symbol = rig.pump.symbol(feed.asset, "A")
+        assert symbol is not None
+        assert (symbol.ticks, symbol.lag_last_ns, symbol.lag_smoothed_ns) == (entry.ticks, entry.lag_last_ns, entry.lag_smoothed_ns)
+        lags = rig.pump.form(feed.asset).lags
+        return entry.ticks, entry.lag_smoothed_ns // SECOND_NS, sum(count for _bound, count in lags.buckets)
+
+    now = time.time_ns()
+    assert await state_after(stamped % (now - 3000 * SECOND_NS)) == (1, 3000, 1)
+    assert await state_after(b'{"symbol":"A","price":1,"ts":%d,"quote_time":"local"}\n' % (now - 1000 * SECOND_NS)) == (2, 1000, 1)
+    for ticks in (3, 4, 5):  # read in full, then by its shape
+        assert await state_after(stamped % now) == (ticks, 1000, 1)
+    assert await state_after(b'{"quote_time": "local" ,"symbol":"A","bid":1,"ts":%d}\n' % now) == (6, 1000, 1)
+    of_the_venue = b'{"symbol":"A","bid":1,"ts":%d,"quote_time":"envelope"}\n' % (now - 17_000 * SECOND_NS)
+    assert await state_after(of_the_venue) == (7, 2000, 2)
+
+
 async def test_who_goes_mute_sinks(rig: Rig) -> None:
     """Without another tick, and although the others have the greater lag."""
     race = Race(rig)
@@ -120,6 +144,29 @@ async def test_who_goes_mute_sinks(rig: Rig) -> None:
     assert quick.silent_ns >= 1_250_000_000
     await race.tick("quick", 0)
     assert [entry.asset for entry in race.judge()] == ["quick", "slow"]
+
+
+async def test_only_what_says_something_breaks_a_silence(rig: Rig) -> None:
+    """A feed that cannot reach its venue says so again and again, and is silent; so is one whose lines are all refused."""
+    feed = rig.feed()
+
+    async def unheard_after(line: bytes) -> tuple[int | None, int]:
+        await feed.write_and_wait(line)
+        [entry] = rig.pump.arena()
+        return entry.unheard_ns, entry.silent_ns
+
+    nothing = [b'{"type":"status","state":"reconnecting"}\n', b"{\n", b'{"symbol":"A","price":0,"ts":1}\n']
+    for line in nothing:
+        assert await unheard_after(line) == (None, 0)
+    unheard_ns, silent_ns = await unheard_after(tick(1))
+    assert unheard_ns == silent_ns
+    for line in nothing:
+        unheard_ns, silent_ns = await unheard_after(line)
+        assert unheard_ns == silent_ns
+    for line in (b'{"type":"heartbeat"}\n', b'{"type":"news","ts":%d}\n' % time.time_ns()):
+        unheard_ns, silent_ns = await unheard_after(line)
+        assert unheard_ns is not None
+        assert unheard_ns < silent_ns
 
 
 async def test_who_enters_and_who_leaves(rig: Rig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import email.utils
 import gzip
 import ssl
 import time
@@ -146,6 +147,39 @@ async def test_everything_that_is_no_answer_says_why(
             await client.ask()
 
 
+@pytest.mark.parametrize(
+    ("headers", "expected_s"),
+    [
+        ({}, 0),
+        ({"Retry-After": "90"}, 90),
+        ({"Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT", "Date": "Fri, 31 Dec 1999 23:49:59 GMT"}, 600),
+        ({"Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT", "Date": "Sat, 01 Jan 2000 00:00:00 GMT"}, 0),
+        ({"Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT"}, 0),
+        ({"Retry-After": "Wed, 31 Dec 2098 23:59:59 -0000", "Date": "Wed, 31 Dec 2098 23:59:58 GMT"}, 1),
+        ({"Retry-After": "soon"}, 0),
+        ({"Retry-After": "-5"}, 0),
+        ({"Retry-After": "Fri, 99 Dec 1999 23:59:59 GMT"}, 0),
+    ],
+)
+async def test_it_may_say_for_how_long_it_wants_to_be_left_alone(
+    market_info: Any, headers: dict[str, str], expected_s: float
+) -> None:
+    market_info.trouble = [(429, headers, b"")]
+    async with open_client(market_info.url) as client:
+        with pytest.raises(MarketSilent) as silence:
+            await client.ask()
+    assert silence.value.retry_after_s == expected_s
+
+
+async def test_a_date_to_come_back_is_taken_by_our_clock_where_the_answer_has_none(market_info: Any) -> None:
+    soon = email.utils.formatdate(time.time() + 100, usegmt=True)
+    market_info.trouble = [(503, {"Retry-After": soon}, b"")]
+    async with open_client(market_info.url) as client:
+        with pytest.raises(MarketSilent) as silence:
+            await client.ask()
+    assert 90 < silence.value.retry_after_s <= 100
+
+
 async def test_an_answer_may_be_compressed(market_info: Any) -> None:
     market_info.trouble = [(200, {"Content-Encoding": "gzip"}, gzip.compress(market_info.reply()))]
     async with open_client(market_info.url) as client:
@@ -267,6 +301,28 @@ async def test_without_a_calendar_it_goes_on_by_weekdays(
     await nursery.start(it.run)
     assert (await it.view()).status == "open"
     assert [entry["error"] for entry in log_entries if entry["log_level"] == "error"] == ["exit code 1: no module"]
+
+
+async def test_the_calendar_is_asked_for_again_until_it_is_there(
+    nursery: trio.Nursery, logger: Any, eventually: Any, log_entries: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = iter(["no module", "no memory"])
+
+    async def look_up(_years: list[int]) -> Exceptions:
+        for failure in failures:
+            raise OSError(failure)
+        return HOLIDAYS
+
+    monkeypatch.setattr(metronome, "_RETRY_S", 0.02)
+    told: list[MarketStatus] = []
+    it = Metronome(
+        Settings(), told=told.append, logger=logger, look_up=look_up,
+        wall_us=lambda: instant_us(datetime.datetime.fromisoformat("2026-06-19 12:00")),
+    )
+    await nursery.start(it.run)
+    await eventually(lambda: [event.status for event in told] == ["open", "closed"])
+    assert (await it.view()).holiday == "Juneteenth"
+    assert [entry["error"] for entry in log_entries if entry["log_level"] == "error"] == ["no module"], "once"
 
 
 async def test_the_days_of_later_years_are_learnt_in_time(
