@@ -114,6 +114,16 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     engine.http.close()
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """Started, and to be left as it was found. It has a sink, too."""
+    engine = Engine(tmp_path_factory.mktemp("shared"))
+    engine.config["sinks"] = {"quiet": {"command": ["sh", "-c", "cat > /dev/null"], "topics": ["swift"]}}
+    yield engine.start()
+    engine.end()
+    engine.http.close()
+
+
 @pytest.fixture(scope="session")
 def built() -> Path:
     """The folder of the page's files."""

@@ -9,18 +9,20 @@ export interface Point {
 }
 
 const CHART_POINTS = 600;
-const SPARK_POINTS = 60;
+const ASSET_POINTS = 120;
 
 /** Bounded, times rising; a second point of one second takes the first one's place. */
 export class Track {
   readonly points: Point[] = [];
+
+  constructor(readonly most = CHART_POINTS) {}
 
   add(time: number, value: number): void {
     const last = this.points.at(-1);
     if (last && time < last.time) return;
     if (last?.time === time) last.value = value;
     else this.points.push({ time, value });
-    if (this.points.length > CHART_POINTS) this.points.shift();
+    if (this.points.length > this.most) this.points.shift();
   }
 }
 
@@ -30,8 +32,10 @@ export class History {
   readonly lagBest = new Track();
   readonly lagMiddle = new Track();
   readonly lagWorst = new Track();
-  readonly lags = new Map<string, number[]>();
-  readonly rates = new Map<string, number[]>();
+  /** By asset; in microseconds. */
+  readonly lags = new Map<string, Track>();
+  /** By asset; ticks a second. */
+  readonly rates = new Map<string, Track>();
 
   add(telemetry: Telemetry): void {
     const time = Math.floor(telemetry.at / 1e6);
@@ -39,10 +43,10 @@ export class History {
     this.deliveries.add(time, telemetry.rates.deliveries_per_s);
     const lags: number[] = [];
     for (const asset of telemetry.assets) {
-      push(this.rates, asset.name, asset.ticks_per_s);
+      track(this.rates, asset.name).add(time, asset.ticks_per_s);
       const lag = asset.arena?.lag_smoothed_us;
       if (lag === undefined || asset.state !== "running") continue;
-      push(this.lags, asset.name, lag);
+      track(this.lags, asset.name).add(time, lag);
       lags.push(lag / 1000);
     }
     lags.sort((a, b) => a - b);
@@ -53,9 +57,8 @@ export class History {
   }
 }
 
-function push(series: Map<string, number[]>, name: string, value: number): void {
-  let values = series.get(name);
-  if (!values) series.set(name, (values = []));
-  values.push(value);
-  if (values.length > SPARK_POINTS) values.shift();
+function track(tracks: Map<string, Track>, name: string): Track {
+  let found = tracks.get(name);
+  if (!found) tracks.set(name, (found = new Track(ASSET_POINTS)));
+  return found;
 }

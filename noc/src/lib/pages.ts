@@ -4,6 +4,6 @@ export const PAGES = [
   { href: "#/arena", name: "Arena" },
   { href: "#/clients", name: "Clients" },
   { href: "#/symbols", name: "Symbols" },
-  { href: "#/logs", name: "Logs and events" },
+  { href: "#/logs", name: "Logs" },
   { href: "#/control", name: "Control" },
 ] as const;

@@ -72,6 +72,12 @@ export interface Child {
   process: Process | null;
 }
 
+export interface Health {
+  state: "live" | "degraded" | "stale" | "down";
+  cause: string | null;
+  age_ms: number | null;
+}
+
 export interface Asset extends Child {
   kind: string;
   origin: string;
@@ -87,6 +93,8 @@ export interface Asset extends Child {
   questioned: Record<string, number>;
   symbols: number;
   seq: number;
+  /** What subscribers are told of it; null: there is nothing to judge. */
+  health: Health | null;
   arena: Place | null;
 }
 

@@ -15,6 +15,8 @@ export interface Source {
   name: string;
   track: Track;
   last: Tick | undefined;
+  /** The last one that told a trade: most tell a quote. */
+  trade: Tick | undefined;
 }
 
 /** What a tick says of the price: the trade's, or the middle of the quote. For drawing only: what is exact is text. */
@@ -90,12 +92,13 @@ export class Ticks {
     if (tick.symbol !== this.symbol || value === undefined) return;
     let source = this.#byName.get(tick.asset);
     if (!source) {
-      source = { name: tick.asset, track: new Track(), last: undefined };
+      source = { name: tick.asset, track: new Track(), last: undefined, trade: undefined };
       this.#byName.set(tick.asset, source);
       this.sources = [...this.#byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
     }
     source.track.add(Math.floor(tick.ts_recv / 1e6), value);
     source.last = tick;
+    if (tick.price !== undefined) source.trade = tick;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       this.looks++;

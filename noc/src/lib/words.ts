@@ -1,7 +1,7 @@
 // Words and marks for states, severities and events. A mark has a shape of its own, so it is told apart without colour.
 
-import { bytes, count, long, span } from "./format";
-import type { Asset, BusEvent, Receipt } from "./protocol";
+import { bytes, count, long, rate, span } from "./format";
+import type { Asset, BusEvent, Health, Receipt } from "./protocol";
 
 export type Tone = "good" | "warn" | "bad" | "quiet";
 export interface Mark {
@@ -35,17 +35,42 @@ export function severityMark(severity: number | undefined): Mark & { word: strin
   return SEVERITIES[severity] ?? { sign: "?", tone: "quiet", word: String(severity) };
 }
 
+const HEALTHS: Record<Health["state"], Mark> = {
+  live: { sign: "●", tone: "good" },
+  degraded: { sign: "▲", tone: "warn" },
+  stale: { sign: "◆", tone: "bad" },
+  down: { sign: "✖", tone: "bad" },
+};
+const AT_REST: Mark = { sign: "○", tone: "quiet" };
+export const healthMark = (health: Health | null): Mark => (health ? HEALTHS[health.state] : AT_REST);
+export const healthWord = (health: Health | null): string => health?.state ?? "at rest";
+const HEALTH_ORDER = ["down", "stale", "degraded", "live"];
+/** The worst first, those at rest last. */
+export const healthOrder = (health: Health | null): number => (health ? HEALTH_ORDER.indexOf(health.state) : HEALTH_ORDER.length);
+
+/** Why, in words; empty: it is well, or rests. */
+export function cause({ health, arena }: Asset): string {
+  switch (health?.cause) {
+    case "lag":
+      return `late by ${span(arena?.lag_smoothed_us)}`;
+    case "mute":
+      return health.age_ms === null ? "it has told nothing yet" : `silent for ${long(health.age_ms / 1_000)}`;
+    case "rate_collapsed":
+      return `${rate(arena?.ticks_per_s ?? 0)} ticks/s, usually ${rate(arena?.usual_ticks_per_s ?? 0)}`;
+    case "clock_error":
+      return "its clock is ahead of ours";
+    case "not_running":
+      return "its program does not run";
+    default:
+      return health?.cause ?? "";
+  }
+}
+
 const FAILED = new Set(["backoff", "tripped", "misconfigured"]);
 /** What is wrong with an asset; undefined: nothing. */
 export function trouble(asset: Asset): string | undefined {
   if (FAILED.has(asset.state)) return `${asset.state}: ${[asset.reason, asset.detail].filter(Boolean).join(", ")}`;
-  const place = asset.arena;
-  if (place?.clock_error) return "its clock is ahead of ours";
-  if (place?.degraded) {
-    const silent = place.silent_ms !== undefined && place.silent_ms > 1_000 ? `, silent for ${long(place.silent_ms / 1_000)}` : "";
-    return `${severityMark(place.severity).word}: lag ${span(place.lag_smoothed_us)}${silent}`;
-  }
-  return undefined;
+  return asset.health && asset.health.state !== "live" ? `${asset.health.state}: ${cause(asset)}` : undefined;
 }
 
 export function receipt(given: Receipt): string {
@@ -101,6 +126,7 @@ export function told(event: BusEvent): { tone: Tone; subject: string; text: stri
       return { tone: event.level === "normal" ? "good" : "bad", subject: "memory", text: `${text(event.level)}, ${bytes(Number(event.held_bytes))} held` };
     case "FeedHealthChanged": {
       const tone = event.state === "live" ? "good" : event.state === "down" ? "bad" : "warn";
+      if (event.previous === event.state) return { tone, subject, text: `health ${text(event.state)}: severity ${text(event.severity)}${event.cause ? `, ${text(event.cause)}` : ""}` };
       return { tone, subject, text: `health ${text(event.previous)} → ${text(event.state)}${event.cause ? `: ${text(event.cause)}` : ""}` };
     }
     case "ArenaRanked":
