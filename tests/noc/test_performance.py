@@ -19,21 +19,24 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
+from websockets.typing import Subprotocol
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(180)]
 
 ASSETS = 1_000
 UPDATES_PER_S = 200
 LEAST_FRAMES_PER_S = 50
-WINDOW_S = 5
-TRIES = 3
-"""The machine is shared with other tests' remains: what the page can do is what it does in the best of them."""
+WINDOW_S = 3
+TRIES = 10
+"""The machine is shared, so what the page can do is what it does in the best of these windows. A page that is too slow is so
+in all of them: each has three looks at all assets in it."""
 
 OUTBOX = dict.fromkeys(
     ["published", "delivered", "queued_messages", "skipped", "conflated", "killed", "queued_bytes", "oldest_ms", "sent_bytes",
      "waiting"], 0
 )  # fmt: skip
 PROCESS = {"pid": 1, "cpu_s": 1.0, "cpu_cores": 0.1, "memory_bytes": 1 << 24, "threads": 1, "open_fds": 9}
+PROTOCOLS = [Subprotocol("finstream.noc")]
 NEVER = '"at": 0'
 WELCOME = {
     "type": "welcome", "protocol": 1, "engine": "finstream/0", "epoch": "e", "mode": "simulation", "log_level": "info",
@@ -55,6 +58,7 @@ def asset(n: int, look: int) -> dict[str, Any]:
         "origin": "synthetic", "market": "always", "wanted_by": n % 7, "ticks": look * 10, "lines": look * 10, "bytes": look * 999,
         "ticks_per_s": float((n + look) % 90), "bytes_per_s": 1000.0, "rejected": {"not_json": look}, "rejected_per_s": 0.0,
         "questioned": {}, "symbols": 2, "seq": look * 10, "arena": place,
+        "health": {"state": ("live", "degraded", "stale", "down")[n % 4], "cause": "lag" if n % 4 else None, "age_ms": 3},
     }  # fmt: skip
 
 
@@ -97,7 +101,7 @@ class Server:
         self._folder = folder
         self._looks = [telemetry(look) for look in range(10)]  # made beforehand: it takes the time of others
         self.sent = 0
-        self._server = serve(self._talk, "127.0.0.1", 0, process_request=self._file, compression=None)
+        self._server = serve(self._talk, "127.0.0.1", 0, process_request=self._file, compression=None, subprotocols=PROTOCOLS)
         self._thread = threading.Thread(target=self._server.serve_forever)
         self._thread.start()
         self.url = f"http://127.0.0.1:{self._server.socket.getsockname()[1]}"
@@ -157,7 +161,7 @@ FRAMES_PER_S = """seconds => new Promise(settle => {
 })"""
 
 
-@pytest.mark.parametrize("where", ["assets", "", "logs"])
+@pytest.mark.parametrize("where", ["assets", "", "arena", "logs"])
 def test_it_stays_fluent(browser: Any, server: Server, where: str) -> None:
     page = browser.new_page()
     page.goto(f"{server.url}/#/{where}")
@@ -165,14 +169,16 @@ def test_it_stays_fluent(browser: Any, server: Server, where: str) -> None:
     if where == "assets":
         page.locator("tr[data-asset]").first.wait_for()
         assert page.locator("tr[data-asset]").count() < 100, "only what is in sight is drawn"
-    reached = []
-    for _ in range(TRIES):
+    reached = [0.0]
+    loads = []
+    while max(reached) < LEAST_FRAMES_PER_S and len(loads) < TRIES:
         before, begun = server.sent, time.monotonic()
-        reached.append(page.evaluate(FRAMES_PER_S, WINDOW_S))
-        assert (server.sent - before) / (time.monotonic() - begun) > UPDATES_PER_S * 0.8, "the load was not what it should be"
-        if reached[-1] >= LEAST_FRAMES_PER_S:
-            break
-    assert max(reached) >= LEAST_FRAMES_PER_S, reached
+        frames_per_s = page.evaluate(FRAMES_PER_S, WINDOW_S)
+        loads.append((server.sent - before) / (time.monotonic() - begun))
+        if loads[-1] >= UPDATES_PER_S * 0.9:  # else the other side got no time, and the page had too little to do
+            reached.append(frames_per_s)
+    print(f"{where or 'overview'}: frames/s {reached[1:]}, updates/s {loads}")
+    assert max(reached) >= LEAST_FRAMES_PER_S, (reached, loads)
     assert page.locator("#status").text_content().strip().endswith("live"), "it kept up"
     if where == "":
         latest = page.locator(".what strong").first.text_content()
