@@ -78,7 +78,8 @@ class AssetFigures(ChildFigures, frozen=True, kw_only=True):
     seq: int
     """Of the last message published."""
     health: FeedStatistics | None
-    """What subscribers are told of it; null while nothing is to be judged: it rests, its market is closed, or it is no pricing asset."""
+    """What subscribers are told of it; null while nothing is to be judged: it rests, its market is closed, or it is no
+    pricing asset."""
     arena: ArenaPlace | None
     """Its place by lag; null for one that is not in the arena."""
 
