@@ -29,6 +29,7 @@ export class Track {
 export class History {
   readonly linesIn = new Track();
   readonly deliveries = new Track();
+  /** In microseconds. */
   readonly lagBest = new Track();
   readonly lagMiddle = new Track();
   readonly lagWorst = new Track();
@@ -47,7 +48,7 @@ export class History {
       const lag = asset.arena?.lag_smoothed_us;
       if (lag === undefined || asset.state !== "running") continue;
       track(this.lags, asset.name).add(time, lag);
-      lags.push(lag / 1000);
+      lags.push(lag);
     }
     lags.sort((a, b) => a - b);
     if (!lags.length) return;

@@ -35,6 +35,7 @@ export function severityMark(severity: number | undefined): Mark & { word: strin
   return SEVERITIES[severity] ?? { sign: "?", tone: "quiet", word: String(severity) };
 }
 
+const FAILED = new Set(["backoff", "tripped", "misconfigured"]);
 const HEALTHS: Record<Health["state"], Mark> = {
   live: { sign: "●", tone: "good" },
   degraded: { sign: "▲", tone: "warn" },
@@ -49,7 +50,7 @@ const HEALTH_ORDER = ["down", "stale", "degraded", "live"];
 export const healthOrder = (health: Health | null): number => (health ? HEALTH_ORDER.indexOf(health.state) : HEALTH_ORDER.length);
 
 /** Why, in words; empty: it is well, or rests. */
-export function cause({ health, arena }: Asset): string {
+export function cause({ state, health, arena }: Asset): string {
   switch (health?.cause) {
     case "lag":
       return `late by ${span(arena?.lag_smoothed_us)}`;
@@ -60,13 +61,12 @@ export function cause({ health, arena }: Asset): string {
     case "clock_error":
       return "its clock is ahead of ours";
     case "not_running":
-      return "its program does not run";
+      return FAILED.has(state) ? "its program does not run" : "its program runs again, and has to prove itself";
     default:
       return health?.cause ?? "";
   }
 }
 
-const FAILED = new Set(["backoff", "tripped", "misconfigured"]);
 /** What is wrong with an asset; undefined: nothing. */
 export function trouble(asset: Asset): string | undefined {
   if (FAILED.has(asset.state)) return `${asset.state}: ${[asset.reason, asset.detail].filter(Boolean).join(", ")}`;
