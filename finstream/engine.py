@@ -178,6 +178,7 @@ class Engine:
             bus=self._bus,
             logs=logs,
             children=self._supervisor.statistics,
+            health=self._health.statistics,
             clients=self._sessions.statistics,
             memory=self._memory.statistics,
             dead_letters=self._dead_letters.statistics,

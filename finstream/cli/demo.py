@@ -29,8 +29,8 @@ __all__ = ["demo"]
 def demo(seconds: float | None, config: Path | None) -> int:
     """See it work: an engine in simulation, four sources of the same symbols; one is slow, one flaky, one lies.
 
-    The arena ranks them live while their ticks pass; commands for a second terminal are shown. The engine, its state
-    and its sources end with the demo. No network is needed.
+    The arena ranks them live while their ticks pass; the address of the NOC, for a browser, and commands for a second
+    terminal are shown. The engine, its state and its sources end with the demo. No network is needed.
     """
     file = config or Path(str(resources.files("finstream.defaults").joinpath("demo.yaml")))
     code = trio.run(until_asked_to_stop, _demo, file, seconds)
@@ -46,6 +46,7 @@ async def _demo(config: Path, seconds: float | None) -> None:
             if engine.taken:
                 console.print(f"{', '.join(engine.taken)} in use (another engine?): listening on free ports instead")
             if not console.is_terminal:
+                console.print(f"the NOC, in a browser: {engine.addresses.admin}", soft_wrap=True)
                 console.print("in a second terminal:", *attach_hints(engine, assets), sep="\n  ")
             with trio.move_on_after(math.inf if seconds is None else seconds):
                 await _show(engine, assets)

@@ -80,9 +80,10 @@ def _screen(engine: DemoEngine, state: DemoState, height: int) -> RenderableType
     hints = Text("\n").join(Text(command, style="bold") for command in commands)
     lines = (message_line(tick, colour=True) for tick in state.ticks[-shown:])
     ticks = Text("\n", no_wrap=True, overflow="ellipsis").join(map(Text.from_ansi, lines))
-    told = "  simulated sources compete; nothing here is real  "
+    told = "  simulated: nothing here is real  "
+    page = f"NOC in a browser: {engine.addresses.admin}"
     return Group(
-        Text.assemble(("FinStream demo", "bold"), told, ("Ctrl-C ends it", "dim")),
+        Text.assemble(("FinStream demo", "bold"), told, (page, "bold"), "  ", ("Ctrl-C ends it", "dim")),
         Panel(arena_table(state.places, state.rates), title="the arena: lag, best first", title_align="left"),
         Panel(_sources(state), title="the sources", title_align="left"),
         Panel(ticks, title=f"ticks, {state.total:,} so far", title_align="left", height=shown + 2),

@@ -19,6 +19,7 @@ from finstream.servers.noc import NocServer
 from finstream.servers.noc_connection import Around
 from finstream.servers.noc_requests import Requests
 from finstream.servers.origins import Origins
+from finstream.servers.page import BUILT, Page, with_page
 from finstream.servers.public import public_routes
 from finstream.servers.readiness import Readiness
 from finstream.servers.rest import serve_rest
@@ -141,7 +142,12 @@ class Front:
         )
         routes = admin_routes(commands, readiness=self._readiness, memory=memory, with_token=token is not None)
         admin_host = address_of(listeners.admin)[0]
-        self._admin = make_app(routes, origins=origins, listener=admin_host, logger=logger, check=check_token(token))
+        ports = {"public": address_of(listeners.public)[1], "stream": address_of(listeners.stream)[1]}
+        http, ws = ("http", "ws") if tls is None else ("https", "wss")
+        self._admin = with_page(
+            make_app(routes, origins=origins, listener=admin_host, logger=logger, check=check_token(token)),
+            Page(BUILT, origins=origins, listener=admin_host, ports={http: ports["public"], ws: ports["stream"]}),
+        )
         self._requests = Requests(routes, logger)
         self._noc = NocServer(
             Around(self._requests, telemetry, bus, logs, logger, wall_clock_us),
@@ -150,7 +156,7 @@ class Front:
             token=token,
             epoch=epoch,
             mode=settings.mode,
-            ports={"public": address_of(listeners.public)[1], "stream": address_of(listeners.stream)[1]},
+            ports=ports,
             secure=tls is not None,
         )
         self._stream = StreamServer(

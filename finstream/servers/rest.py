@@ -14,7 +14,6 @@ import hypercorn.trio
 import msgspec
 import trio
 from hypercorn.config import Config
-from quart_trio import QuartTrio
 
 from finstream.servers import http1, problems
 from finstream.servers.listeners import BACKLOG
@@ -41,7 +40,7 @@ Asgi = Callable[[Any, Receive, Send], Awaitable[None]]
 
 
 async def serve_rest(
-    app: QuartTrio,
+    app: Asgi,
     listener: socket.socket,
     *,
     stop: trio.Event,

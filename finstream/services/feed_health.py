@@ -17,9 +17,20 @@ from finstream.services.ports import Publisher
 from finstream.services.rankings import Rankings
 from finstream.vocabulary.events import FeedHealthChanged
 
-__all__ = ["FeedHealth"]
+__all__ = ["FeedHealth", "FeedStatistics"]
 
 _PERIOD_S = 1.0
+
+
+class FeedStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """What subscribers believe of one feed."""
+
+    state: str
+    """``live``, ``degraded``, ``stale`` or ``down``."""
+    cause: str | None
+    """``lag``, ``mute``, ``rate_collapsed``, ``clock_error`` or ``not_running``; null if it is live."""
+    age_ms: int | None
+    """Since its last tick; null if there was none."""
 
 
 class NamedStatus(Status, Protocol):
@@ -35,6 +46,7 @@ class _Watched:
 
     def __init__(self) -> None:
         self.vigil = Vigil()
+        self.is_judged = False
         self.severity = 0
         self.last_tick_ns: int | None = None
 
@@ -94,6 +106,17 @@ class FeedHealth:
             return None
         return self._message(asset, watched, self._now_ns())
 
+    def statistics(self) -> dict[str, FeedStatistics]:
+        """By asset; those of which nothing is to be judged are left out: at rest, their market closed, or no pricing assets."""
+        now_ns = self._now_ns()
+        return {
+            name: FeedStatistics(
+                state=watched.vigil.verdict.state, cause=watched.vigil.verdict.cause, age_ms=watched.age_ms(now_ns)
+            )
+            for name, watched in self._watched.items()
+            if watched.is_judged
+        }
+
     def _look_at(self, entry: ArenaEntry, status: NamedStatus, now_ns: int) -> None:
         watched = self._watched.setdefault(entry.asset, _Watched())
         watched.last_tick_ns = now_ns - entry.silent_ns if entry.ticks else None
@@ -113,6 +136,7 @@ class FeedHealth:
                 hours=hours,
             )
         )
+        watched.is_judged = verdict is not None
         previous = watched.vigil.verdict
         if verdict is None:
             grade = 0

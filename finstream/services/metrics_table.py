@@ -67,6 +67,12 @@ def _states(view: Telemetry) -> Iterator[Sample]:
             yield (role, child.name, child.state), 1
 
 
+def _assets_health(view: Telemetry) -> Iterator[Sample]:
+    for asset in view.assets:
+        if asset.health is not None:
+            yield (asset.name, asset.health.state, asset.health.cause or "none"), 1
+
+
 def _stages(view: Telemetry) -> Iterator[Sample]:
     for stage in ("read", "take", "send", "tend"):
         yield (stage,), getattr(view.pump.stages, f"{stage}_ns") / 1e9
@@ -137,6 +143,9 @@ METRICS = (
            _assets(lambda asset: _scaled(asset.arena.lag_smoothed_us if asset.arena else None, 1e6))),
     Metric("finstream_asset_silence_seconds", "gauge", ("asset",), "Since its last tick.",
            _assets(lambda asset: _scaled(asset.arena.silent_ms if asset.arena else None, 1e3))),
+    Metric("finstream_asset_health", "gauge", ("asset", "state", "cause"),
+           "Always 1, for what subscribers are told of the feed; absent while nothing is to be judged.",
+           _assets_health),
     Metric("finstream_asset_severity", "gauge", ("asset",),
            "Of lag and silence: 0 healthy, 4 the worst; absent while it is at rest.",
            _assets(lambda asset: asset.arena and asset.arena.severity)),

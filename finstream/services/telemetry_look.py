@@ -17,6 +17,7 @@ from finstream.services.bus import Bus
 from finstream.services.census import ClientsStatistics
 from finstream.services.config_watch import ConfigStatistics
 from finstream.services.dead_letters import DeadLetterStatistics
+from finstream.services.feed_health import FeedStatistics
 from finstream.services.logs import Logs
 from finstream.services.memory_guard import MemoryStatistics
 from finstream.services.processes import Processes, ProcessStatistics
@@ -53,6 +54,7 @@ class Parts(NamedTuple):
     bus: Bus
     logs: Logs
     children: Callable[[], Children]
+    health: Callable[[], Mapping[str, FeedStatistics]]
     clients: Callable[[], ClientsStatistics]
     memory: Callable[[], MemoryStatistics]
     dead_letters: Callable[[], DeadLetterStatistics]
@@ -89,6 +91,7 @@ class Look:
         system, found = await trio.to_thread.run_sync(self._machine, pids)
         self._rates.begin(trio.current_time())
         places = {place.asset: place for place in arena_view.overall(parts.pump, {each.name: each for each in children.assets})}
+        health = parts.health()
         clients = parts.clients()
         pump = parts.pump.statistics()
         return Telemetry(
@@ -110,7 +113,7 @@ class Look:
                 bytes_per_s=self._rates.per_s("bytes", clients.totals.sent_bytes),
             ),
             encryption=parts.pump.encryption(),
-            assets=[self._asset(asset, found, places.get(asset.name)) for asset in children.assets],
+            assets=[self._asset(asset, found, health.get(asset.name), places.get(asset.name)) for asset in children.assets],
             sinks=[self._sink(sink, found) for sink in children.sinks],
             clients=clients,
             client_rates={client.uuid: self._delivery(client.uuid, client.outbox) for client in clients.listed},
@@ -127,7 +130,9 @@ class Look:
     def _machine(self, pids: list[int]) -> tuple[Any, _Found]:
         return self._processes.system(), self._processes.children(pids)
 
-    def _asset(self, status: Any, found: _Found, place: ArenaPlace | None) -> AssetFigures:
+    def _asset(
+        self, status: Any, found: _Found, health: FeedStatistics | None, place: ArenaPlace | None
+    ) -> AssetFigures:
         handle = self._parts.pump.asset_handle(status.name)
         assert handle is not None  # the supervisor makes each of its assets known to the pump
         counted = self._parts.pump.asset_statistics(handle)
@@ -139,6 +144,7 @@ class Look:
             ticks_per_s=self._rates.per_s((*key, "ticks"), counted.ticks),
             bytes_per_s=self._rates.per_s((*key, "bytes"), counted.bytes),
             rejected_per_s=self._rates.per_s((*key, "rejected"), sum(counted.rejected.values())),
+            health=health,
             arena=place,
         )
 

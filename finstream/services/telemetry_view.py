@@ -14,6 +14,7 @@ from finstream.services.bus import BusStatistics
 from finstream.services.census import ClientsStatistics
 from finstream.services.config_watch import ConfigStatistics
 from finstream.services.dead_letters import DeadLetterStatistics
+from finstream.services.feed_health import FeedStatistics
 from finstream.services.line_writer import WriterStatistics
 from finstream.services.memory_guard import MemoryStatistics
 from finstream.services.processes import ProcessStatistics, SystemStatistics
@@ -76,6 +77,9 @@ class AssetFigures(ChildFigures, frozen=True, kw_only=True):
     symbols: int
     seq: int
     """Of the last message published."""
+    health: FeedStatistics | None
+    """What subscribers are told of it; null while nothing is to be judged: it rests, its market is closed, or it is no
+    pricing asset."""
     arena: ArenaPlace | None
     """Its place by lag; null for one that is not in the arena."""
 

@@ -64,6 +64,7 @@ def test_lines_where_there_is_no_terminal(finstream: Run) -> None:
     told = finstream("demo", "--seconds", "6", timeout=60)
     assert (told.returncode, told.stderr) == (0, "")
     assert "finstream subscribe steady liar:BTC/USDT" in told.stdout
+    assert re.search(r"the NOC, in a browser: http://127\.0\.0\.1:\d+\n", told.stdout)
     assert told.stdout.endswith("the demo has ended, and its engine with it\n")
     ranks = [line for line in told.stdout.splitlines() if " arena " in line]
     assert len(ranks) >= 3

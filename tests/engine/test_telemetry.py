@@ -106,6 +106,33 @@ def test_it_tells_what_is(busy: Any, tools: Any) -> None:
     assert later["servers"]["not_ready"] == []
 
 
+def test_the_health_of_a_feed_is_told(engine: Any, tools: Any) -> None:
+    engine.config["assets"] |= {
+        "broken": {"command": ["sh", "-c", "exit 3"], "origin": "synthetic", "start": "always"},
+        "words": engine.asset("ticker", start="always", kind="data"),
+        "idle": engine.asset("ticker"),
+    }
+    engine.config["assets"]["tick"]["start"] = "always"
+    engine.start()
+
+    def health() -> dict[str, Any]:
+        return {asset["name"]: asset["health"] for asset in telemetry(engine)["assets"]}
+
+    tools.until(lambda: health()["broken"] and (health()["tick"] or {}).get("age_ms") is not None)
+    found = health()
+    assert found["broken"] == {"state": "down", "cause": "not_running", "age_ms": None}
+    assert (found["tick"]["state"], found["tick"]["cause"]) == ("live", None)
+    assert 0 <= found["tick"]["age_ms"] < 10_000
+    assert found["words"] is found["idle"] is None
+    families = {family.name: family for family in text_string_to_metric_families(engine.public("GET", "/metrics").text)}
+    told = [(sample.labels, sample.value) for sample in families["finstream_asset_health"].samples]
+    assert ({"asset": "broken", "state": "down", "cause": "not_running"}, 1) in told
+    assert ({"asset": "tick", "state": "live", "cause": "none"}, 1) in told
+    assert len(told) == 2
+    engine.admin("POST", "/v1/assets/tick/pause")
+    tools.until(lambda: health()["tick"] is None)
+
+
 def test_who_was_let_go_is_told_with_the_receipt(engine: Any, tools: Any) -> None:
     engine.config["assets"] = {"flood": engine.asset("flood")}
     engine.config["limits"] = {"outbox_bytes": 2048, "outbox_age_ms": 50}

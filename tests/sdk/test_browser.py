@@ -6,9 +6,7 @@ Needs Debian's Chromium and Playwright: ``apt install chromium``, ``pip install 
 from __future__ import annotations
 
 import json
-import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
@@ -91,18 +89,6 @@ def engine(tmp_path: Path, site: str) -> Iterator[Engine]:
     engine = Engine(tmp_path, site)
     yield engine
     engine.stop()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    chromium = os.environ.get("FINSTREAM_CHROMIUM") or shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("needs Chromium: apt install chromium")
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from finstream.pump import Framing, Pump
 from finstream.services.bus import Bus
-from finstream.services.feed_health import FeedHealth
+from finstream.services.feed_health import FeedHealth, FeedStatistics
 from finstream.services.feed_judgement import Hours
 from finstream.vocabulary.events import ArenaRanked, Event, FeedHealthChanged
 
@@ -85,11 +85,13 @@ async def test_subscribers_and_the_bus_learn_when_a_feed_falls_silent_and_comes_
 ) -> None:
     world.look()
     assert (world.told(), world.health.message("feed")) == ([], None)
+    assert world.health.statistics()["feed"] == FeedStatistics(state="live", cause=None, age_ms=None)
     assert events() == [ArenaRanked(ranking=["feed", "other"], symbols={})]
     world.look(16)
     (message,) = world.told()
     assert message == {"type": "health", "asset": "feed", "state": "stale", "cause": "mute", "simulated": True}
     assert json.loads(world.health.message("feed") or b"") == message
+    assert world.health.statistics()["feed"] == FeedStatistics(state="stale", cause="mute", age_ms=None)
     (one, other) = events()
     assert one == FeedHealthChanged(asset="feed", state="stale", previous="live", cause="mute", severity=0, age_ms=None)
     assert isinstance(other, FeedHealthChanged)
@@ -107,6 +109,9 @@ async def test_subscribers_and_the_bus_learn_when_a_feed_falls_silent_and_comes_
     (message,) = world.told()
     assert (message["state"], message.get("cause")) == ("live", None)
     assert 4_000 <= message["age_ms"] < 8_000
+    told = world.health.statistics()["feed"]
+    assert (told.state, told.cause) == ("live", None)
+    assert 4_000 <= (told.age_ms or 0) < 8_000
     assert world.health.message("feed") is None
     assert [event.state for event in events() if isinstance(event, FeedHealthChanged) and event.asset == "feed"][-1] == "live"
 
@@ -118,6 +123,7 @@ async def test_a_feed_whose_program_fails_is_down(world: World, events: Callable
     world.states["feed"] = "paused"
     world.look(1)
     assert world.told() == []
+    assert world.health.statistics().keys() == {"other"}, "nothing is to be judged"
     assert world.health.message("feed") is None
     del world.states["feed"]
     world.look(100)
@@ -128,6 +134,7 @@ async def test_a_quiet_night_is_no_fault(world: World, events: Callable[[], list
     world.hours = "closed"
     world.look(10_000)
     assert world.told() == []
+    assert world.health.statistics().keys() == {"other"}
     assert {event.asset for event in events() if isinstance(event, FeedHealthChanged)} == {"other"}
     world.hours = "quiet"
     world.look(10_000)
