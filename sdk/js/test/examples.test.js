@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Candles } from "../examples/candles.js";
 import { Engine } from "./engine.js";
@@ -44,14 +46,35 @@ test("lag-alarm says which source is late", async () => {
   assert.match(told, /^late: LATE, ([89]\d\d|\d{4,})\.\d ms$/, lines.join("\n"));
 });
 
-test("what the README shows first runs as it is, but for the addresses and the topic", async () => {
-  const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
-  const program = /^```js\n([^]*?)^```$/m.exec(readme)[1]
+const [first, inEvents, inWorker] = [...readFileSync(new URL("../README.md", import.meta.url), "utf8").matchAll(/^```js\n([^]*?)^```$/gm)]
+  .map(([, program]) => program
     .replace('"finstream-client"', JSON.stringify(new URL("../src/index.js", import.meta.url).href))
-    .replace('"http://127.0.0.1:8080"', JSON.stringify(engine.public) + ", " + JSON.stringify({ stream: engine.stream }))
-    .replace("binance:BTC/USDT", "quick:BTC/USDT");
-  const { lines, errors } = await execute(engine, ["--input-type=module", "-e", program], /./);
+    .replace('"finstream-client/worker"', JSON.stringify(new URL("../src/worker.js", import.meta.url).href))
+    .replaceAll("binance", "quick").replaceAll("kraken", "late"));
+const here = (program, options = "") => program
+  .replace('"http://127.0.0.1:8080"', JSON.stringify(engine.public))
+  .replace(/connect\(("[^"]+")(?:, \{(.*?)\})?\)/, (_, url, own) => `connect(${url}, { stream: ${JSON.stringify(engine.stream)}, ${own ?? ""}${options} })`);
+async function runProgram(program, last) {
+  const path = join(engine.directory, "program.mjs");
+  await writeFile(path, program);
+  return execute(engine, [path], last);
+}
+
+test("what the README shows first runs as it is, but for the addresses and the topic", async () => {
+  const { lines, errors } = await runProgram(here(first), /./);
   assert.match(lines[0] ?? errors, /^BTC\/USDT /);
+});
+
+test("so does what it shows in events", async () => {
+  const [head] = first.split("\n");
+  const { lines, errors } = await runProgram(`${head}\n${here(inEvents)}console.log("closed");`, /^closed$/);
+  assert.equal(lines.at(-1), "closed", errors);
+});
+
+test("and what it shows in a worker", async () => {
+  const program = `${here(inWorker)}for await (const { symbol } of client.stream("quick")) console.log(symbol);`;
+  const { lines, errors } = await runProgram(program, /USDT/);
+  assert.match(lines[0] ?? errors, /USDT$/);
 });
 
 test("candles: trades where there are some, else the middle of the quote; late ones change nothing that is finished", () => {
