@@ -135,10 +135,12 @@ def _to_be_repeated(progress: Progress, retries: int) -> bool:
 
 
 def _measure(bench: Workbench, task: Task) -> Measurement:
+    bench.brief = False
     try:
         outcome = task.scenario.measure(bench, task.system, task.point)
     except TrialFailed as error:
         outcome = Outcome(problem=str(error))
+    outcome.brief = bench.brief
     return Measurement(
         **msgspec.structs.asdict(outcome),
         scenario=task.scenario.name,

@@ -54,6 +54,8 @@ class Outcome(msgspec.Struct, kw_only=True):
     """Why there are no figures, or what is wrong with them."""
     foreign_cores: float = 0.0
     """How many cores other programs used meanwhile."""
+    brief: bool = False
+    """It was measured for less time than the scenario takes by itself."""
 
     @property
     def disturbed(self) -> bool:

@@ -71,24 +71,26 @@ class Trial(msgspec.Struct, frozen=True):
 
     @property
     def deliveries_per_s(self) -> float:
-        span_s = max(self.receipt.last_receipt_ns - self.receipt.first_receipt_ns, 1) / 1e9
-        return self.receipt.messages / max(span_s, self.seconds)
+        return self.receipt.messages / self._span_s
 
     @property
     def load_cores(self) -> float:
         """How much of a core client and producer took while ticks flowed; near 1, they may be the limit."""
-        span_s = max(self.seconds, (self.receipt.last_receipt_ns - self.receipt.first_receipt_ns) / 1e9)
-        return (self.receipt.cpu_ns / 1e9 + self.producer_cpu_s) / span_s
+        return (self.receipt.cpu_ns / 1e9 + self.producer_cpu_s) / self._span_s
 
     @property
     def client_cores(self) -> float:
         """The client's own share of ``load_cores``."""
-        span_s = max(self.seconds, (self.receipt.last_receipt_ns - self.receipt.first_receipt_ns) / 1e9)
-        return self.receipt.cpu_ns / 1e9 / span_s
+        return self.receipt.cpu_ns / 1e9 / self._span_s
 
     @property
     def system_cores(self) -> float:
         return self.system_cpu_s / self.wall_s
+
+    @property
+    def _span_s(self) -> float:
+        """While ticks flowed: the time asked for, or longer where the last one came later."""
+        return max(self.seconds, (self.receipt.last_receipt_ns - self.receipt.first_receipt_ns) / 1e9)
 
 
 class Session:
@@ -179,10 +181,15 @@ class Workbench:
         self._seconds = seconds
         self.hints: dict[tuple[str, str], float] = {}
         """By system and point: a rate that was sustained earlier in this run, where the next search begins."""
+        self.brief = False
+        """Whether less time was given than the scenario wanted since this was last set to False."""
 
     def seconds(self, usual: float) -> float:
         """How long to measure: what the command line says, else what the scenario thinks best."""
-        return usual if self._seconds is None else self._seconds
+        if self._seconds is None:
+            return usual
+        self.brief |= self._seconds < usual
+        return self._seconds
 
     @contextlib.contextmanager
     def quiet(self) -> Iterator[Callable[[], float]]:
