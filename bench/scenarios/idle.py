@@ -7,6 +7,7 @@ import time
 
 from bench.processes import TrialFailed, cpu_ns, process_tree, settled
 from bench.report.charts import Line, LinePoint, lines
+from bench.report.plotted import plotted
 from bench.results import Column, Outcome, Results, spread_of
 from bench.scenarios.base import Point, Scenario, outcome_of
 from bench.systems.base import StreamingSystem, System
@@ -58,18 +59,19 @@ def kib_each(bare_kib: int, connected_kib: int, connections: int) -> float:
 
 
 def _plot(results: Results) -> str | None:
+    shown = plotted(results, "idle", [point.name for point in _POINTS])
     drawn = [
         Line(
             system,
             [
                 LinePoint(point.parameter, figure)
                 for point in _POINTS
-                if (figure := spread_of(results.of("idle", point.name).get(system, []), "memory_mib"))
+                if (figure := spread_of(shown.rows[point.name].get(system, []), "memory_mib"))
             ],
         )
         for system in dict.fromkeys(m.system for m in results.measurements if m.scenario == "idle")
     ]
-    return lines(title="Memory against connections", x_title="connections", y_title="MiB", drawn=drawn)
+    return lines(title="Memory against connections", x_title="connections", y_title="MiB", drawn=drawn, note=shown.note)
 
 
 SCENARIOS = (
