@@ -6,74 +6,34 @@ serde_json, rust_decimal). It is no part of this project: describe it in a file 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from operator import truediv
 
-from bench.results import Measurement, Results, Spread, ratios, spread_of
+from bench.results import Results
+from bench.verdicts import Bar, Figure, Verdict, verdict_on
 
-__all__ = ["BARS", "Bar", "Verdict", "judge"]
+__all__ = ["BARS", "judge"]
 
 _SUBJECT = "finstream"
-_Figure = Callable[[Results], Spread | None]
-
-
-class Bar(NamedTuple):
-    what: str
-    measured: _Figure
-    sense: Literal["≤", "≥"]
-    limit: float | None
-    """None: no bar but a figure to judge the one above it by."""
-    unit: str
-    """After the number; ``×`` for ratios."""
-    digits: int
-
-
-class Verdict(NamedTuple):
-    bar: Bar
-    measured: Spread | None
-    """None: this run has not what it takes."""
-
-    @property
-    def met(self) -> bool | None:
-        """By the median over the repeats; None when it was not measured, or is no bar."""
-        if self.measured is None or self.bar.limit is None:
-            return None
-        median = self.measured.median
-        return median <= self.bar.limit if self.bar.sense == "≤" else median >= self.bar.limit
 
 
 def judge(results: Results) -> list[Verdict]:
     """All bars, in their order."""
-    return [Verdict(bar, bar.measured(results)) for bar in BARS]
+    return [verdict_on(bar, results) for bar in BARS]
 
 
-def _rows(results: Results, scenario: str, point: str, system: str) -> list[Measurement]:
-    """Those that were whole: what loses ticks is another service."""
-    return [row for row in results.of(scenario, point).get(system, []) if row.complete is not False]
+def _absolute(scenario: str, point: str, key: str, subject: str = _SUBJECT) -> Figure:
+    return Figure(scenario, key, ((point, subject),))
 
 
-def _absolute(scenario: str, point: str, key: str, subject: str = _SUBJECT) -> _Figure:
-    return lambda results: spread_of(_rows(results, scenario, point, subject), key)
-
-
-def _against(scenario: str, point: str, key: str, other: str, *, inverse: bool = False, subject: str = _SUBJECT) -> _Figure:
+def _against(scenario: str, point: str, key: str, other: str, *, inverse: bool = False, subject: str = _SUBJECT) -> Figure:
     """Ours (or another ``subject``'s) divided by the other's, repeat by repeat; ``inverse``: the other's by ours."""
-
-    def measured(results: Results) -> Spread | None:
-        pair = [_rows(results, scenario, point, name) for name in (subject, other)]
-        of, to = reversed(pair) if inverse else pair
-        return ratios(of, to, key)
-
-    return measured
+    places = ((point, subject), (point, other))
+    return Figure(scenario, key, places[::-1] if inverse else places, truediv)
 
 
-def _across(scenario: str, key: str, few: str, many: str) -> _Figure:
+def _across(scenario: str, key: str, few: str, many: str) -> Figure:
     """Our figure at one point divided by that at another."""
-
-    def measured(results: Results) -> Spread | None:
-        return ratios(_rows(results, scenario, many, _SUBJECT), _rows(results, scenario, few, _SUBJECT), key)
-
-    return measured
+    return Figure(scenario, key, ((many, _SUBJECT), (few, _SUBJECT)), truediv)
 
 
 def _fan_out_bars() -> list[Bar]:

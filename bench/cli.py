@@ -6,19 +6,18 @@ import time
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.text import Text
 
 from bench import driver
+from bench.choices import RUNS, check_writable, chosen_scenarios, chosen_systems, file_of_a_new_run, known_systems, results_of
 from bench.report.bars import print_bars
 from bench.report.table import print_report
-from bench.results import Results, load_results, merge_results
+from bench.results import Results, save_results
 from bench.scenarios import all_scenarios
-from bench.scenarios.base import Point, Scenario
 from bench.setup import set_up
-from bench.systems import all_systems
 from bench.systems.base import System
-from bench.systems.external import load_external
 from bench.toolchain import ToolchainError
 from bench.workbench import usual_load_cpu
 
@@ -27,7 +26,8 @@ __all__ = ["main"]
 _FILE_WIDTH = 150
 """Columns to print where there is no terminal, which would say how wide it is."""
 _QUICK_S = 0.5
-_RESULTS = Path(__file__).parent / "results" / "results.json"
+_ALONE: dict[str, tuple[str, ...]] = {"setting_up": (), "bars": (), "listing": ("external",), "show": ("file",)}
+"""Parameters that do something else than measure, each with those that mean something beside it."""
 
 
 @click.command(name="bench")
@@ -59,15 +59,14 @@ _RESULTS = Path(__file__).parent / "results" / "results.json"
     "--json",
     "file",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=_RESULTS,
-    help="Where results go; plots go beside them.",
+    help="Where results go, in place of what is there; plots go beside them. Default: a new folder in bench/results.",
 )
 @click.option("--unbound", is_flag=True, help="Do not bind client and producer to the last CPU.")
 @click.option(
     "--show",
     multiple=True,
     type=click.Path(path_type=Path, exists=True),
-    help="Only print and plot these earlier results (merged).",
+    help="Only print and plot these earlier results, merged; --json keeps them so. A folder: the last run in it.",
 )
 @click.option("--list", "listing", is_flag=True, help="Only list scenarios and systems.")
 @click.option("--setup", "setting_up", is_flag=True, help="Only install the peers, into bench/build.")
@@ -79,18 +78,20 @@ _RESULTS = Path(__file__).parent / "results" / "results.json"
 @click.option(
     "--bars",
     is_flag=False,
-    flag_value=_RESULTS,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Only print which bars are met by these results (default: those of the last run).",
+    flag_value=str(RUNS),
+    type=click.Path(path_type=Path),
+    help="Only print which bars are met by these results (default: those of the last run in bench/results).",
 )
+@click.pass_context
 def main(
+    context: click.Context,
     scenarios: str | None,
     systems: str | None,
     repeat: int | None,
     seconds: float | None,
     retries: int | None,
     quick: bool,
-    file: Path,
+    file: Path | None,
     unbound: bool,
     show: tuple[Path, ...],
     listing: bool,
@@ -105,43 +106,62 @@ def main(
     python -m bench --quick                                            all of it, once and briefly
     python -m bench --scenario parse --repeat 5
     python -m bench --scenario latency@100 --system finstream,websockets
-    python -m bench --show bench/results/results.json
+    python -m bench --show bench/results                               the last run again
     python -m bench --bars                                             which bars the last run meets
     """
+    _refuse_what_means_nothing(context)
     console = Console()
     if not console.is_terminal:
         console.width = _FILE_WIDTH
     if setting_up:
         raise SystemExit(0 if set_up(lambda line: console.print(Text(line))) else 1)
     if bars is not None:
-        print_bars(console, _results_of((bars,)))
+        print_bars(console, results_of((bars,)))
         return
-    chosen = _chosen_scenarios(scenarios)
-    known = _known_systems(external)
+    known = known_systems(external)
     if listing:
         _list(console, known)
         return
     if show:
-        results = _results_of(show)
+        results = results_of(show)
+        plots_to = (file or RUNS / "shown" / "plots").parent
+        if file is not None:
+            check_writable(file)
+            save_results(results, file)
     else:
         order = driver.Order(
-            points=chosen,
-            systems=_chosen_systems(known, systems),
+            points=chosen_scenarios(scenarios),
+            systems=chosen_systems(known, systems),
             repeats=repeat or (1 if quick else 3),
             seconds=_QUICK_S if quick and seconds is None else seconds,
             retries=(0 if quick else 2) if retries is None else retries,
             load_cpu=None if unbound else usual_load_cpu(),
         )
+        file = file or file_of_a_new_run()
+        plots_to = file.parent
+        check_writable(file)
         try:
             began = time.monotonic()
             results = driver.execute(order, file, lambda progress: console.print(_in_short(progress, time.monotonic() - began)))
-        except ToolchainError as error:
+        except (ToolchainError, driver.NothingToMeasure) as error:
             raise click.ClickException(str(error)) from error
     print_report(console, results)
     print_bars(console, results)
     if results.measurements:
-        plots = _save_plots(results, file.parent)
-        console.print(Text(f"Plots: {', '.join(map(str, plots))}" + ("" if show else f"\nResults: {file}")))
+        plots = _save_plots(results, plots_to)
+        console.print(Text(f"Plots: {', '.join(map(str, plots))}" + (f"\nResults: {file}" if file else "")))
+
+
+def _refuse_what_means_nothing(context: click.Context) -> None:
+    """Raises UsageError: somebody who gives an option expects that it does something."""
+    options = {parameter.name: parameter.opts[0] for parameter in context.command.params if parameter.name}
+    given = [name for name in options if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    for alone, beside in _ALONE.items():
+        ignored = [options[name] for name in given if name != alone and name not in beside]
+        if alone in given and ignored:
+            raise click.UsageError(
+                f"{options[alone]} measures nothing, so {', '.join(ignored)} would be ignored: leave one of them out"
+            )
 
 
 def _in_short(progress: driver.Progress, elapsed_s: float) -> Text:
@@ -175,46 +195,6 @@ def _save_plots(results: Results, directory: Path) -> list[Path]:
                 saved.append(directory / f"{name}.svg")
                 saved[-1].write_text(document, encoding="utf-8")
     return saved
-
-
-def _chosen_scenarios(names: str | None) -> list[tuple[Scenario, Point]]:
-    known = all_scenarios()
-    chosen: list[tuple[Scenario, Point]] = []
-    for name in names.split(",") if names else known:
-        scenario_name, _, point_name = name.partition("@")
-        if scenario_name not in known:
-            raise click.BadParameter(f"no scenario {scenario_name!r}; there are {', '.join(known)}", param_hint="--scenario")
-        scenario = known[scenario_name]
-        points = [point for point in scenario.points if point_name in ("", point.name)]
-        if not points:
-            there = ", ".join(point.name for point in scenario.points)
-            raise click.BadParameter(f"{scenario_name} has no point {point_name!r}; it has {there}", param_hint="--scenario")
-        chosen += [(scenario, point) for point in points]
-    return chosen
-
-
-def _known_systems(external: Path | None) -> dict[str, System]:
-    known = all_systems()
-    if external is not None:
-        try:
-            known |= load_external(external)
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--external") from error
-    return known
-
-
-def _chosen_systems(known: dict[str, System], names: str | None) -> list[System]:
-    for name in names.split(",") if names else ():
-        if name not in known:
-            raise click.BadParameter(f"no system {name!r}; there are {', '.join(known)}", param_hint="--system")
-    return [known[name] for name in (names.split(",") if names else known)]
-
-
-def _results_of(files: tuple[Path, ...]) -> Results:
-    try:
-        return merge_results([load_results(path) for path in files])
-    except (ValueError, OSError) as error:
-        raise click.ClickException(str(error)) from error
 
 
 def _list(console: Console, systems: dict[str, System]) -> None:

@@ -22,7 +22,11 @@ from bench.systems.base import System
 from bench.toolchain import build_tools
 from bench.workbench import Workbench
 
-__all__ = ["Order", "Progress", "Task", "execute", "measure_all", "plan"]
+__all__ = ["NothingToMeasure", "Order", "Progress", "Task", "execute", "measure_all", "plan"]
+
+
+class NothingToMeasure(Exception):  # noqa: N818 - what was asked for is empty, nothing failed
+    """None of the systems takes part in what was chosen. The message says why, for each of them."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ def execute(order: Order, file: Path, told: Callable[[Progress], None]) -> Resul
 
     Raises:
       ToolchainError: the load tools cannot be built.
+      NothingToMeasure: the systems take no part in the scenarios.
     """
     tools = build_tools()
     missing = {system.name: why for system in order.systems if (why := system.missing()) is not None}
@@ -93,6 +98,8 @@ def execute(order: Order, file: Path, told: Callable[[Progress], None]) -> Resul
         left_out=missing,
     )
     tasks = list(plan(order.points, systems, order.repeats))
+    if not tasks:
+        raise NothingToMeasure(_why_nothing(order, missing))
     # The load client has a descriptor for each subscriber, and the systems inherit the limit too.
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -120,6 +127,15 @@ def plan(chosen: list[tuple[Scenario, Point]], systems: list[System], repeats: i
                 yield Task(scenario, point, system, repeat)
 
 
+def _why_nothing(order: Order, missing: dict[str, str]) -> str:
+    told = [f"{what}: {why}" for what, why in missing.items()]
+    for system in order.systems:
+        strange = [f"{s.name}@{point.name}" for s, point in order.points if not s.takes(system, point)]
+        if strange:
+            told.append(f"{system.name} takes no part in {', '.join(strange)}")
+    return f"nothing to measure: {'; '.join(told)} (`--list` names all scenarios and systems)"
+
+
 def measure_all(bench: Workbench, tasks: list[Task], *, retries: int) -> Iterator[Progress]:
     """Take all measurements, disturbed ones again. When a system fails, the reason is kept as ``problem``."""
     for number, task in enumerate(tasks, 1):
@@ -135,10 +151,12 @@ def _to_be_repeated(progress: Progress, retries: int) -> bool:
 
 
 def _measure(bench: Workbench, task: Task) -> Measurement:
+    bench.brief = False
     try:
         outcome = task.scenario.measure(bench, task.system, task.point)
     except TrialFailed as error:
         outcome = Outcome(problem=str(error))
+    outcome.brief = bench.brief
     return Measurement(
         **msgspec.structs.asdict(outcome),
         scenario=task.scenario.name,

@@ -9,7 +9,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -17,14 +17,18 @@ __all__ = [
     "Lines",
     "Program",
     "TrialFailed",
+    "anonymous_kib",
     "cpu_ns",
     "machine_busy_s",
     "memory_kib",
     "process_tree",
+    "settled",
 ]
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PR_SET_PDEATHSIG = 1
+_AT_REST = 0.01
+_READINGS = 10
 _libc = ctypes.CDLL(None)
 
 
@@ -61,14 +65,44 @@ def cpu_ns(pids: Iterable[int]) -> int:
 
 
 def memory_kib(pids: Iterable[int]) -> int:
-    """Proportional set size: shared pages are divided among those who share them."""
+    """Proportional set size: shared pages are divided among those who share them, those of programs' files too: it falls when
+    another process maps the same ones."""
+    return _rollup_kib(pids, ("Pss:",))
+
+
+def anonymous_kib(pids: Iterable[int]) -> int:
+    """What is in no file: heaps, stacks, shared memory; a page that several of them share is divided among them. No other program
+    can change it."""
+    return _rollup_kib(pids, ("Pss_Anon:", "Pss_Shmem:"))
+
+
+def _rollup_kib(pids: Iterable[int], names: tuple[str, ...]) -> int:
     total = 0
     for pid in pids:
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
+                if line.startswith(names):
                     total += int(line.split()[1])
     return total
+
+
+def settled(read: Callable[[], int], *, for_s: float = 1.0, timeout_s: float = 20.0) -> int:
+    """What ``read`` gives once it has not changed by more than a hundredth for so long: a system that was just started still takes
+    memory and gives it back.
+
+    Raises:
+      TrialFailed: it went on changing.
+    """
+    deadline = time.monotonic() + timeout_s
+    reference, since = read(), time.monotonic()
+    while (now := time.monotonic()) - since < for_s:
+        if now > deadline:
+            raise TrialFailed(f"its memory did not come to rest within {timeout_s:g} s")
+        time.sleep(for_s / _READINGS)
+        value = read()
+        if abs(value - reference) > reference * _AT_REST:
+            reference, since = value, time.monotonic()
+    return read()
 
 
 def machine_busy_s() -> float:

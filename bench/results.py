@@ -25,6 +25,7 @@ __all__ = [
     "save_results",
     "spread",
     "spread_of",
+    "whole",
 ]
 
 FORMAT = 1
@@ -54,6 +55,8 @@ class Outcome(msgspec.Struct, kw_only=True):
     """Why there are no figures, or what is wrong with them."""
     foreign_cores: float = 0.0
     """How many cores other programs used meanwhile."""
+    brief: bool = False
+    """It was measured for less time than the scenario takes by itself."""
 
     @property
     def disturbed(self) -> bool:
@@ -86,6 +89,11 @@ class Results(msgspec.Struct, kw_only=True):
             if (measurement.scenario, measurement.point) == (scenario, point):
                 found.setdefault(measurement.system, []).append(measurement)
         return found
+
+
+def whole(rows: list[Measurement]) -> list[Measurement]:
+    """Those that gave figures and in which everything reached everybody: what loses ticks is another service."""
+    return [row for row in rows if row.values and row.complete is not False]
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -132,17 +140,24 @@ def load_results(path: Path) -> Results:
 
 
 def merge_results(several: list[Results]) -> Results:
-    """Measurements of all; machine and settings of the first. Repeats are renumbered, so none hides another's."""
+    """Measurements of all. Where they differ, what is told of machine and settings is told of each, in turn. Repeats are
+    renumbered, so none hides another's."""
     first, *others = several
     merged = Results(
-        machine=first.machine,
-        settings=first.settings,
+        machine=_each_in_turn([results.machine for results in several]),
+        settings=_each_in_turn([results.settings for results in several]),
         systems=dict(first.systems),
         left_out=dict(first.left_out),
         measurements=list(first.measurements),
     )
     for other in others:
+        merged.left_out |= other.left_out
         shift = 1 + max((m.repeat for m in merged.measurements), default=-1)
         merged.measurements += [msgspec.structs.replace(m, repeat=m.repeat + shift) for m in other.measurements]
         merged.systems.update(other.systems)
     return merged
+
+
+def _each_in_turn(several: list[dict[str, str]]) -> dict[str, str]:
+    names = dict.fromkeys(name for told in several for name in told)
+    return {name: "; ".join(dict.fromkeys(told[name] for told in several if name in told)) for name in names}

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from bench.load_client import Endpoint, LoadClient, Receipt
-from bench.processes import cpu_ns, machine_busy_s, memory_kib, process_tree
+from bench.processes import anonymous_kib, cpu_ns, machine_busy_s, memory_kib, process_tree, settled
 from bench.producer import Producer, Production
 from bench.systems.base import RunningSystem, StreamingSystem, SymbolSystem
 from bench.toolchain import Tools
@@ -71,24 +71,26 @@ class Trial(msgspec.Struct, frozen=True):
 
     @property
     def deliveries_per_s(self) -> float:
-        span_s = max(self.receipt.last_receipt_ns - self.receipt.first_receipt_ns, 1) / 1e9
-        return self.receipt.messages / max(span_s, self.seconds)
+        return self.receipt.messages / self._span_s
 
     @property
     def load_cores(self) -> float:
         """How much of a core client and producer took while ticks flowed; near 1, they may be the limit."""
-        span_s = max(self.seconds, (self.receipt.last_receipt_ns - self.receipt.first_receipt_ns) / 1e9)
-        return (self.receipt.cpu_ns / 1e9 + self.producer_cpu_s) / span_s
+        return (self.receipt.cpu_ns / 1e9 + self.producer_cpu_s) / self._span_s
 
     @property
     def client_cores(self) -> float:
         """The client's own share of ``load_cores``."""
-        span_s = max(self.seconds, (self.receipt.last_receipt_ns - self.receipt.first_receipt_ns) / 1e9)
-        return self.receipt.cpu_ns / 1e9 / span_s
+        return self.receipt.cpu_ns / 1e9 / self._span_s
 
     @property
     def system_cores(self) -> float:
         return self.system_cpu_s / self.wall_s
+
+    @property
+    def _span_s(self) -> float:
+        """While ticks flowed: the time asked for, or longer where the last one came later."""
+        return max(self.seconds, (self.receipt.last_receipt_ns - self.receipt.first_receipt_ns) / 1e9)
 
 
 class Session:
@@ -101,22 +103,24 @@ class Session:
         connect: Callable[..., LoadClient],
         subscribers: int,
         symbols: int,
+        *,
+        weighed: bool = False,
     ) -> None:
         self.system = system
         self._producer = producer
         self._connect = connect
         self._symbols = symbols
         self.subscribers = subscribers
-        self.idle_memory_kib = self.memory_kib()
-        """Of the system before its first subscriber came."""
+        self.bare_kib = settled(self.anonymous_kib) if weighed else 0
+        """:meth:`anonymous_kib` at rest before the first subscriber came; 0: nobody asked."""
         self.client = connect(subscribers)
         self._others = 0
         self.helpers: list[int] = []
         """Further processes of the measurement: what they use is no disturbance."""
 
-    def memory_kib(self) -> int:
-        """Proportional set size of the system's processes now."""
-        return memory_kib(self._pids())
+    def anonymous_kib(self) -> int:
+        """The memory of the system's processes now that is in no file."""
+        return anonymous_kib(self._pids())
 
     @contextlib.contextmanager
     def others(self, subscribers: int, *, changed: Callable[[Endpoint], Endpoint] | None = None) -> Iterator[LoadClient]:
@@ -179,10 +183,15 @@ class Workbench:
         self._seconds = seconds
         self.hints: dict[tuple[str, str], float] = {}
         """By system and point: a rate that was sustained earlier in this run, where the next search begins."""
+        self.brief = False
+        """Whether less time was given than the scenario wanted since this was last set to False."""
 
     def seconds(self, usual: float) -> float:
         """How long to measure: what the command line says, else what the scenario thinks best."""
-        return usual if self._seconds is None else self._seconds
+        if self._seconds is None:
+            return usual
+        self.brief |= self._seconds < usual
+        return self._seconds
 
     @contextlib.contextmanager
     def quiet(self) -> Iterator[Callable[[], float]]:
@@ -192,10 +201,13 @@ class Workbench:
         yield lambda: max(0.0, machine_busy_s() - busy - (_own_s() - own)) / (time.monotonic() - wall)
 
     @contextlib.contextmanager
-    def session(self, system: StreamingSystem, subscribers: int, *, symbols: int = 0, symbols_each: int = 0) -> Iterator[Session]:
+    def session(
+        self, system: StreamingSystem, subscribers: int, *, symbols: int = 0, symbols_each: int = 0, weighed: bool = False
+    ) -> Iterator[Session]:
         """Start the system, have it fed by a producer and connect the subscribers; end all of it afterwards.
 
-        ``symbols``: so many, of which each subscriber takes ``symbols_each`` (a :class:`SymbolSystem` only).
+        ``symbols``: so many, of which each subscriber takes ``symbols_each`` (a :class:`SymbolSystem` only). ``weighed``: before
+        anybody connects, its memory comes to rest and is taken.
 
         Raises:
           TrialFailed: one of them did not come up.
@@ -220,7 +232,7 @@ class Workbench:
                     endpoint = system.selective(endpoint, count, symbols, symbols_each)
                 return LoadClient(self._tools.load_client, endpoint, count, directory=directory, cpu=self.load_cpu, **options)
 
-            session = Session(running, producer, connect, subscribers, symbols)
+            session = Session(running, producer, connect, subscribers, symbols, weighed=weighed)
             stack.enter_context(session.client)
             yield session
 

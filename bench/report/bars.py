@@ -7,10 +7,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.bars import Verdict, judge
+from bench.bars import judge
 from bench.results import Results
+from bench.verdicts import Standing, Verdict
 
 __all__ = ["print_bars"]
+
+_NOT_JUDGED: dict[Standing, str] = {
+    "not measured": "not measured in this run",
+    "failed": "failed",
+    "not whole": "not judged, for not every repeat was whole",
+    "too short": "not judged, for they were measured too shortly",
+    "disturbed": "not judged, for other programs disturbed them",
+}
 
 
 def print_bars(console: Console, results: Results) -> None:
@@ -26,11 +35,17 @@ def print_bars(console: Console, results: Results) -> None:
         limit = "" if bar.limit is None else f"{bar.sense} {bar.limit:,.{bar.digits if bar.limit % 1 else 0}f}{bar.unit}"
         table.add_row(Text(bar.what), _measured(verdict), limit, _met(verdict))
     console.print(table)
-    met = sum(verdict.met is True for verdict in verdicts)
-    judged = [verdict.met is not None for verdict in verdicts if verdict.bar.limit is not None]
-    console.print(f"{met} of {sum(judged)} met; {len(judged) - sum(judged)} not measured in this run.")
+    console.print(_in_sum([verdict.standing for verdict in verdicts if verdict.bar.limit is not None]))
     if disturbed := sum(row.disturbed for row in results.measurements):
         console.print(f"{disturbed} of {len(results.measurements)} measurements were disturbed by other programs.")
+
+
+def _in_sum(standings: list[Standing]) -> str:
+    """Met of those that were judged; apart from them how many were not, and why."""
+    judged = sum(standing in ("met", "missed") for standing in standings)
+    told = [f"{standings.count('met')} of {judged} met"]
+    told += [f"{count} {words}" for standing, words in _NOT_JUDGED.items() if (count := standings.count(standing))]
+    return "; ".join(told) + "."
 
 
 def _measured(verdict: Verdict) -> str:
@@ -42,8 +57,11 @@ def _measured(verdict: Verdict) -> str:
 
 
 def _met(verdict: Verdict) -> Text:
-    if verdict.met is None:
-        if verdict.bar.limit is None:
-            return Text("")
-        return Text("not measured", style="dim")
-    return Text("yes", style="green") if verdict.met else Text("NO", style="bold red")
+    if verdict.standing == "met":
+        return Text("yes", style="green")
+    if verdict.standing == "missed":
+        return Text("NO", style="bold red")
+    if verdict.standing == "not measured":
+        return Text("" if verdict.bar.limit is None else "not measured", style="dim")
+    broken = verdict.standing in ("failed", "not whole")
+    return Text(", ".join(verdict.flaws), style="bold red" if broken else "yellow")

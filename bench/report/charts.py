@@ -50,12 +50,14 @@ class Line(NamedTuple):
     points: list[LinePoint]
 
 
-def percentiles(*, title: str, curves: dict[str, Histogram]) -> str | None:
-    """Latency (log scale) against percentiles; each further nine takes as much room as the one before."""
+def percentiles(*, title: str, curves: dict[str, Histogram], note: str = "") -> str | None:
+    """Latency (log) against percentiles; each further nine takes as much room as the one before. ``note``: under the title."""
     filled = {name: histogram for name, histogram in curves.items() if histogram.count}
     if not filled:
         return None
     drawing = Drawing(_WIDTH, _HEIGHT, title)
+    if note:
+        drawing.text(16, 42, note, size=11, colour="#555")
     most_nines = max(2.0, math.log10(max(histogram.count for histogram in filled.values())))
     labels = [(10.0**-n, f"{100 - 10.0 ** (2 - n):.{max(0, n - 2)}f} %" if n else "0 %") for n in range(int(most_nines) + 1)]
     labels.insert(1, (0.5, "50 %"))
@@ -75,12 +77,15 @@ def percentiles(*, title: str, curves: dict[str, Histogram]) -> str | None:
     return drawing.document()
 
 
-def lines(*, title: str, x_title: str, y_title: str, drawn: Sequence[Line]) -> str | None:
-    """Medians over a parameter, both scales logarithmic; a thick stroke from the least to the greatest repeat."""
+def lines(*, title: str, x_title: str, y_title: str, drawn: Sequence[Line], note: str = "") -> str | None:
+    """Medians over a parameter, both scales logarithmic; a thick stroke from the least to the greatest repeat. ``note``: below the
+    title."""
     filled = [line for line in drawn if line.points]
     if not filled:
         return None
     drawing = Drawing(_WIDTH, _HEIGHT, title)
+    if note:
+        drawing.text(16, 42, note, size=11, colour="#555")
     parameters = sorted({point.parameter for line in filled for point in line.points})
     figures = [
         figure for line in filled for point in line.points for figure in (point.figure.least, point.figure.most) if figure > 0
@@ -100,15 +105,15 @@ def lines(*, title: str, x_title: str, y_title: str, drawn: Sequence[Line]) -> s
     return drawing.document()
 
 
-def bars(*, title: str, unit: str, groups: dict[str, dict[str, Spread]]) -> str | None:
-    """Medians as bars from zero, in groups, each labelled with its value."""
+def bars(*, title: str, unit: str, groups: dict[str, dict[str, Spread]], note: str = "") -> str | None:
+    """Medians as bars from zero, in groups, each labelled with its value. ``note``: below the title."""
     filled = {group: figures for group, figures in groups.items() if figures}
     if not filled:
         return None
     names = list(dict.fromkeys(name for figures in filled.values() for name in figures))
     height = 90 + sum(30 + 24 * len(figures) for figures in filled.values())
     drawing = Drawing(_WIDTH, height, title)
-    drawing.text(16, 46, unit, colour="#555")
+    drawing.text(16, 46, f"{unit}; {note}" if note else unit, colour="#555")
     values = [figure.median for figures in filled.values() for figure in figures.values()]
     scale = (_WIDTH - 320) / max(values)
     colours = {name: style.colour for name, style in zip(names, _styles(), strict=False)}

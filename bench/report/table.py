@@ -7,17 +7,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.results import Column, Measurement, Results, Spread, ratios, spread_of
+from bench.results import Column, Measurement, Results, Spread, ratios, spread_of, whole
 from bench.scenarios import all_scenarios
 from bench.scenarios.base import Point, Scenario
 
 __all__ = ["print_report"]
 
 _LEGEND = """
-Each figure is the median of the repeats, with the least and the greatest in brackets. ×: divided by the figure of the
-first system in the same repeat. CPU µs: of all the system's processes, for each delivery. load: how much of a core load
-client and producer took; near 1 they may be the limit. whole: in how many repeats every tick reached every subscriber,
-once and in order."""
+Each figure is the median of the repeats that were whole (of all where none was), with the least and the greatest in
+brackets. ×: divided by the figure of the first system in the same repeat. CPU µs: of all the system's processes, for each
+delivery. load: how much of a core load client and producer took; near 1 they may be the limit. whole: in how many repeats
+every tick reached every subscriber, once and in order."""
 
 
 def print_report(console: Console, results: Results) -> None:
@@ -48,6 +48,7 @@ def _named(name: str, text: str) -> Text:
 def _table(scenario: Scenario, point: Point, rows: dict[str, list[Measurement]], results: Results) -> Table:
     order = [name for name in results.systems if name in rows] or list(rows)
     reference = order[0]
+    shown = {name: whole(rows[name]) or rows[name] for name in order}
     table = Table(title=f"{scenario.title} · {point.title}", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("system", no_wrap=True)
     headline = next(column for column in scenario.columns if column.key == scenario.headline)
@@ -59,9 +60,9 @@ def _table(scenario: Scenario, point: Point, rows: dict[str, list[Measurement]],
     for name in order:
         cells: list[str | Text] = [name]
         for column in scenario.columns:
-            cells.append(_figure(spread_of(rows[name], column.key), column, with_range=column is headline))
+            cells.append(_figure(spread_of(shown[name], column.key), column, with_range=column is headline))
             if column is headline:
-                cells.append(_ratio(ratios(rows[name], rows[reference], column.key)))
+                cells.append(_ratio(ratios(shown[name], shown[reference], column.key)))
         cells.append(_wholeness(rows[name]))
         table.add_row(*cells)
     remarks = dict.fromkeys(f"{name}: {row.problem}" for name in order for row in rows[name] if row.problem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench.processes import TrialFailed
 from bench.report.charts import Line, LinePoint, lines
+from bench.report.plotted import plotted
 from bench.results import Column, Outcome, Results, spread_of
 from bench.scenarios.base import Point, Scenario, outcome_of
 from bench.search import RateSearch
@@ -98,15 +99,18 @@ def _sample_every(rate: float, subscribers: int) -> int:
 
 
 def _plot(results: Results) -> str | None:
+    shown = plotted(results, "deliveries", [point.name for point in _POINTS])
     drawn: list[Line] = []
     for system in dict.fromkeys(m.system for m in results.measurements if m.scenario == "deliveries"):
         points = [
             LinePoint(point.parameter, figure)
             for point in _POINTS
-            if (figure := spread_of(results.of("deliveries", point.name).get(system, []), "deliveries_per_s"))
+            if (figure := spread_of(shown.rows[point.name].get(system, []), "deliveries_per_s"))
         ]
         drawn.append(Line(system, points))
-    return lines(title="Highest sustained deliveries per second", x_title="subscribers", y_title="deliveries/s", drawn=drawn)
+    return lines(
+        title="Highest sustained deliveries per second", x_title="subscribers", y_title="deliveries/s", drawn=drawn, note=shown.note
+    )
 
 
 _POINTS = (

@@ -6,6 +6,7 @@ import functools
 
 from bench.histogram import merge
 from bench.report.charts import percentiles
+from bench.report.plotted import plotted
 from bench.results import Column, Outcome, Results
 from bench.scenarios.base import Plot, Point, Scenario, outcome_of
 from bench.systems.base import StreamingSystem, System
@@ -38,13 +39,15 @@ def _measure(bench: Workbench, system: System, point: Point) -> Outcome:
 
 
 def plot_latency(scenario: str, point: Point, results: Results) -> str | None:
-    """The distribution over all repeats, for each system."""
+    """The distribution over all repeats that were whole, for each system."""
+    drawn = plotted(results, scenario, [point.name])
     return percentiles(
         title=f"Latency, {point.title}",
         curves={
             system: merge(row.histograms["write"] for row in rows if "write" in row.histograms)
-            for system, rows in results.of(scenario, point.name).items()
+            for system, rows in drawn.rows[point.name].items()
         },
+        note=drawn.note,
     )
 
 

@@ -16,6 +16,7 @@ from bench import lines
 from bench.processes import TrialFailed
 from bench.report.charts import Line, LinePoint
 from bench.report.charts import lines as line_plot
+from bench.report.plotted import plotted
 from bench.results import Column, Outcome, Results, spread_of
 from bench.scenarios.base import Point, Scenario
 from bench.systems.base import ArenaSystem, System
@@ -62,11 +63,12 @@ def _scenario(name: str, order: int, title: str, make: Callable[[], bytes], poin
 
     def plot(results: Results) -> str | None:
         drawn = []
+        shown = plotted(results, name, [point.name for point in points])
         for system in dict.fromkeys(m.system for m in results.measurements if m.scenario == name):
-            rows = [(point.parameter, results.of(name, point.name).get(system, [])) for point in points]
+            rows = [(point.parameter, shown.rows[point.name].get(system, [])) for point in points]
             figures = [(assets, spread_of(measured, "ns_per_tick")) for assets, measured in rows]
             drawn.append(Line(system, [LinePoint(assets, figure) for assets, figure in figures if figure]))
-        return line_plot(title=title, x_title="assets in the arena", y_title="ns per tick", drawn=drawn)
+        return line_plot(title=title, x_title="assets in the arena", y_title="ns per tick", drawn=drawn, note=shown.note)
 
     return Scenario(
         name=name,

@@ -8,6 +8,7 @@ import statistics
 from bench import lines
 from bench.processes import TrialFailed
 from bench.report.charts import bars
+from bench.report.plotted import plotted
 from bench.results import Column, Outcome, Results, spread_of
 from bench.scenarios.base import Point, Scenario
 from bench.systems.base import ParsingSystem, System
@@ -54,14 +55,17 @@ def _measure(bench: Workbench, system: System, point: Point) -> Outcome:
 
 
 def _plot(results: Results) -> str | None:
-    found = {point.title: results.of("parse", point.name) for point in _POINTS}
+    shown = plotted(results, "parse", [point.name for point in _POINTS])
     return bars(
         title="Parse, validate, normalise, lag, rank, encode",
         unit="ns per tick",
         groups={
-            title: {system: figure for system, rows in of.items() if (figure := spread_of(rows, "ns_per_tick"))}
-            for title, of in found.items()
+            point.title: {
+                system: figure for system, rows in shown.rows[point.name].items() if (figure := spread_of(rows, "ns_per_tick"))
+            }
+            for point in _POINTS
         },
+        note=shown.note,
     )
 
 

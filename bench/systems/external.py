@@ -65,7 +65,12 @@ def load_external(file: Path) -> dict[str, System]:
         described = msgspec.toml.decode(file.read_bytes(), type=_File)
     except (OSError, ValueError) as error:  # msgspec's and tomllib's errors are ValueErrors
         raise ValueError(f"{file}: {error}") from error
-    return {description.name: _system(description) for description in described.system}
+    systems: dict[str, System] = {}
+    for description in described.system:
+        if description.name in systems:
+            raise ValueError(f"{file}: two systems are called {description.name!r}")
+        systems[description.name] = _system(description)
+    return systems
 
 
 class _External(System):

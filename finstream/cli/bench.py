@@ -20,6 +20,7 @@ _ABSENT = """the benchmarks are not installed, they are part of the source tree 
 
 @click.command(
     cls=Command,
+    options_metavar="",
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
     epilog=examples(
         "finstream bench --list",

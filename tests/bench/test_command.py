@@ -161,6 +161,12 @@ def test_finstream_bench_is_the_same_command(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, bench("--list").stdout)
 
 
+def test_finstream_bench_tells_its_usage() -> None:
+    command = [str(Path(sys.executable).parent / "finstream"), "bench", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.splitlines()[0].strip() == "Usage: finstream bench [OPTIONS]"
+
+
 def test_finstream_bench_explains_itself_where_there_is_no_source_tree(tmp_path: Path) -> None:
     told = "import sys, finstream.cli.bench as b; from pathlib import Path; b._CHECKOUT = Path(sys.argv.pop()); b.bench()"
     done = subprocess.run([sys.executable, "-c", told, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False)

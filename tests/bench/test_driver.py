@@ -92,6 +92,19 @@ def test_a_failure_is_a_result_and_the_run_goes_on(bench: Workbench) -> None:
     assert (second.problem, second.values, second.system, second.point) == (None, {"x": 1.0}, "x", "b")
 
 
+@pytest.mark.parametrize(("given", "brief"), [(None, False), (2.0, False), (1.9, True)])
+def test_what_had_less_time_than_its_scenario_wants_is_marked(tmp_path: Path, given: float | None, brief: bool) -> None:
+    nothing = Path("/nonexistent")
+    bench = Workbench(Tools(nothing, nothing, nothing, nothing), tmp_path, load_cpu=None, seconds=given)
+
+    def measure(bench: Workbench, _system: System, point: Point) -> Outcome:
+        return Outcome(values={"x": bench.seconds(2.0)} if point.name == "a" else {})  # at b it asks for no time
+
+    still = scenario(measure)
+    first, second = (p.measurement for p in measure_all(bench, [Task(still, p, Still("x"), 0) for p in still.points], retries=0))
+    assert (first.brief, second.brief) == (brief, False)
+
+
 def test_what_is_shipped_is_found_in_its_order() -> None:
     assert list(all_scenarios()) == [
         "parse", "assets", "assets-and-symbols", "quality-and-arena",

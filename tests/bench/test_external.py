@@ -68,6 +68,7 @@ def test_a_parser_that_fails_is_told(tmp_path: Path) -> None:
         ('[[system]]\nname = "x"\nwork = "typed"\nport = 1', "unknown field `port`"),
         ('[[system]]\nname = "X y"\nwork = "typed"', "matching regex"),
         ('[[system]]\nname = "x"\nwork = "typed"', "nothing to measure"),
+        (2 * '[[system]]\nname = "x"\nwork = "typed"\ncommand = ["x"]\n', "two systems are called 'x'"),
         ("not toml", "external.toml"),
     ],
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.processes import Lines, Program, TrialFailed, cpu_ns, memory_kib, process_tree
+from bench.processes import Lines, Program, TrialFailed, anonymous_kib, cpu_ns, memory_kib, process_tree, settled
 
 ROOT = Path(__file__).parent.parent.parent
 STUBBORN = "import signal, subprocess, sys; signal.signal(15, signal.SIG_IGN); child = subprocess.Popen(['sleep', '60']);"
@@ -96,3 +96,48 @@ def test_accounts_of_a_process_that_is_gone_are_nothing() -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
     assert (cpu_ns([gone.pid]), memory_kib([gone.pid])) == (0, 0)
+
+
+def test_memory_without_files_is_exact_and_no_other_process_changes_it(tmp_path: Path) -> None:
+    """A process maps a file and touches 8 MiB of its own; another one that maps the same file halves its share of that only."""
+    data = tmp_path / "data"
+    data.write_bytes(bytes(16 << 20))
+    code = """if True:
+        import mmap, os, sys
+        print(flush=True); sys.stdin.readline()
+        file = mmap.mmap(os.open(sys.argv[1], os.O_RDONLY), 0, access=mmap.ACCESS_READ)
+        seen = sum(file[::4096])
+        own = bytearray(b"x" * int(sys.argv[2]))
+        print(flush=True); sys.stdin.readline()
+    """
+    first, second = (
+        Program([sys.executable, "-c", code, str(data), size], directory=tmp_path, name=size, stdin=subprocess.PIPE)
+        for size in (str(8 << 20), "0")
+    )
+    try:
+        first.lines.read(10)
+        bare, bare_pss = anonymous_kib([first.pid]), memory_kib([first.pid])
+        first.write_line("map")
+        first.lines.read(10)
+        alone, alone_pss = anonymous_kib([first.pid]), memory_kib([first.pid])
+        assert 8192 <= alone - bare < 8192 + 1024
+        assert alone_pss - bare_pss >= 23 << 10
+        second.lines.read(10)
+        second.write_line("map")
+        second.lines.read(10)
+        assert anonymous_kib([first.pid]) == alone
+        assert memory_kib([first.pid]) < alone_pss - (7 << 10)
+    finally:
+        first.stop()
+        second.stop()
+
+
+def test_a_figure_is_taken_once_it_rests() -> None:
+    readings = iter([1000, 5000, 4000, 2000] + 100 * [1995])
+    assert settled(lambda: next(readings), for_s=0.02) == 1995
+
+
+def test_a_figure_that_never_rests_is_told() -> None:
+    readings = iter(range(100, 100_000, 10))
+    with pytest.raises(TrialFailed, match=r"did not come to rest within 0\.1 s"):
+        settled(lambda: next(readings), for_s=0.05, timeout_s=0.1)

@@ -8,11 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bench.histogram import Histogram
+from bench.histogram import Histogram, bucket_of
 from bench.report.charts import Line, LinePoint, bars, lines, percentiles
+from bench.report.plotted import plotted
 from bench.report.svg import log_axis, log_steps, short_number
 from bench.report.table import print_report
 from bench.results import Measurement, Results, Spread
+from bench.scenarios import all_scenarios
+from bench.scenarios.latency import plot_latency
 
 SVG = "{http://www.w3.org/2000/svg}"
 AWKWARD = 'a <b> & "c" [bold]d[/]'
@@ -138,3 +141,52 @@ def test_table_tells_failures_losses_and_disturbance_as_they_are() -> None:
     assert "0/1" in text
     assert "disturbed by other programs in 1 of 1 repeats" in text
     assert "three left out: not [here]" in text
+
+
+def test_medians_are_those_of_the_repeats_that_were_whole() -> None:
+    rows = [latency("one", 0, 40), latency("one", 1, 50), latency("one", 2, 1000), latency("two", 2, 80)]
+    rows[2].complete = False
+    text = printed(Results(systems={"one": {}, "two": {}}, measurements=rows))
+    assert "45 [40–50]" in text
+    assert "2/3" in text
+
+
+def histograms(ns: int) -> dict[str, Histogram]:
+    return {"write": Histogram(count=1, min_ns=ns, max_ns=ns, buckets=[(bucket_of(ns), 1)])}
+
+
+def test_a_plot_leaves_out_what_was_not_whole_and_says_so_and_who_was_disturbed() -> None:
+    point = all_scenarios()["latency"].points[0]
+    rows = [latency("one", i, 40, histograms=histograms(10_000)) for i in range(3)]
+    rows += [latency("two", i, 40, histograms=histograms(10_000), foreign_cores=0.5 * (i == 1)) for i in range(3)]
+    sound = plot_latency("latency", point, Results(measurements=rows[:3]))
+    rows[2].complete = False
+    rows[2].histograms = histograms(5_000_000)
+    shown = texts(plot_latency("latency", point, Results(measurements=rows)))
+    assert "left out, not whole: one 1 of 3; disturbed: two 1 of 3" in shown
+    assert shown.count("p50 10 µs, p99 10 µs") == 2
+    assert not any("left out" in text for text in texts(sound))
+
+
+@pytest.mark.parametrize("plot", ["deliveries", "memory", "parse", "assets"])
+def test_every_plot_over_points_leaves_out_what_was_not_whole(plot: str) -> None:
+    (scenario,) = [s for s in all_scenarios().values() if plot in s.plots]
+    values = {"deliveries_per_s": 7e6, "memory_mib": 7e6, "ns_per_tick": 7e6}
+    rows = [
+        Measurement(scenario=scenario.name, point=point.name, system=system, repeat=0, values=values, complete=system == "whole")
+        for point in scenario.points
+        for system in ("whole", "lossy")
+    ]
+    shown = texts(scenario.plots[plot](Results(measurements=rows)))
+    count = len(scenario.points)
+    assert "whole" in shown
+    assert "lossy" not in shown
+    assert any(text.endswith(f"left out, not whole: lossy {count} of {count}") for text in shown)
+    assert scenario.plots[plot](Results(measurements=[row for row in rows if row.system == "lossy"])) is None
+
+
+def test_a_note_of_many_systems_stays_short() -> None:
+    rows = [latency(f"system-{i:02d}", 0, 40) for i in range(16)]
+    for row in rows[1:]:
+        row.complete = False
+    assert plotted(Results(measurements=rows), "latency", ["1"]).note == "left out, not whole: 15 of 16 measurements"

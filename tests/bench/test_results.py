@@ -76,3 +76,14 @@ def test_merging_keeps_every_repeat_apart() -> None:
         ("b", 2, 4.0),
     ]
     assert list(merged.systems) == ["a", "b"]
+
+
+def test_merging_tells_of_each_where_and_how_it_was_measured() -> None:
+    several = [
+        Results(machine={"cpu": "x", "when": when}, settings={"points": points}, left_out=left_out)
+        for when, points, left_out in (("1", "a@b", {"y": "no"}), ("2", "c@d", {}), ("2", "a@b", {"z": "no"}))
+    ]
+    merged = merge_results(several)
+    assert merged.machine == {"cpu": "x", "when": "1; 2"}
+    assert merged.settings == {"points": "a@b; c@d"}
+    assert merged.left_out == {"y": "no", "z": "no"}
