@@ -49,13 +49,19 @@ cdef extern from *:
     void* aligned_alloc(size_t alignment, size_t size) noexcept nogil
 
 
-cdef inline uint64_t hash_identity(uint64_t seed, text p, int length, uint64_t whose) noexcept nogil:
-    """Of an id among those of ``whose``. Ids are rarely longer than 16 bytes, and of ever other lengths: no branch for those."""
+cdef inline uint64_t hash_identity(uint64_t seed, text p, int length) noexcept nogil:
+    """Of an id. Ids are rarely longer than 16 bytes, and of ever other lengths: no branch for those."""
     cdef uint64_t[2] words
     if unlikely(length > 16):
-        return mix(hash_bytes(seed, p, length) ^ whose, <uint64_t> 0xd6e8feb86659fd93)
+        return hash_bytes(seed, p, length)
     first_bytes(words, p, length)
-    return mix(words[0] ^ seed, words[1] ^ whose ^ <uint64_t> 0xc2b2ae3d27d4eb4f)
+    return mix(words[0] ^ seed, words[1] ^ <uint64_t> 0xc2b2ae3d27d4eb4f)
+
+
+cdef inline uint64_t hash_among(uint64_t h, uint64_t whose) noexcept nogil:
+    """Of an identity of one of many, each with a number of its own. It has to be hashed before: digits that differ in a few bits, and
+    addresses that do, would make up for each other."""
+    return mix(h ^ whose, <uint64_t> 0xd6e8feb86659fd93)
 
 
 cdef inline uint64_t* bucket_of(const Known* known, uint64_t identity) noexcept nogil:

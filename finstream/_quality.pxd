@@ -17,7 +17,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcmp
 from finstream._decimals cimport Decimal, format_decimal
-from finstream._identities cimport Known, forget_known, hash_bytes, hash_identity, was_seen
+from finstream._identities cimport Known, forget_known, hash_among, hash_bytes, hash_identity, was_seen
 from finstream._json cimport likely, text, unlikely
 from finstream._members cimport *
 from finstream._scans cimport bytes_equal, first_bytes, lowest_bit
@@ -160,13 +160,15 @@ cdef inline uint64_t identity_of(const Quality* quality, const Watch* watch, con
     run of a program. 0: it has none. A symbol that is watched is told by its watch."""
     cdef uint64_t h, seed = quality.seed ^ <uint64_t> line.time * <uint64_t> 0x9e3779b97f4a7c15
     if line.present & (1 << EVENT_ID):
-        h = hash_identity(~seed, line.event_id.start, line.event_id.length, 0)
+        h = hash_identity(~seed, line.event_id.start, line.event_id.length)
     elif line.present & (1 << TRADE_ID):
-        h = hash_identity(seed, line.trade_id.start, line.trade_id.length, <uint64_t> watch)
-        if unlikely(watch == NULL):
+        h = hash_identity(seed, line.trade_id.start, line.trade_id.length)
+        if likely(watch != NULL):
+            h = hash_among(h, <uint64_t> watch)
+        else:
             h = hash_bytes(h, line.symbol.start, line.symbol.length)
         if line.present & (1 << EXCHANGE):
-            h = hash_identity(h, line.exchange.start, line.exchange.length, 0)
+            h = hash_identity(h, line.exchange.start, line.exchange.length)
     else:
         return 0
     return h if h else 1

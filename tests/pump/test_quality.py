@@ -230,3 +230,19 @@ async def test_the_last_identities_are_known_and_older_ones_are_forgotten(number
             assert number not in numbers[max(0, place - WINDOW) : place], "what was promised"
     assert [int(message["trade_id"]) for message in messages] == passed
     assert counted.questioned.get("duplicate", 0) == len(numbers) - len(passed)
+
+
+@pytest.mark.parametrize("first", [1, 10**9, 10**15])
+@pytest.mark.parametrize("symbols", [1, 8, 64])
+async def test_trades_of_one_moment_are_told_apart_by_symbol_and_id(first: int, symbols: int) -> None:
+    """Ids that follow each other, of symbols whose memory lies side by side, all with one time stamp: what an exchange sends."""
+    ticks = [tick(symbol=f"S{number % symbols}/USD", trade_id=str(first + number)) for number in range(6000)]
+    async with running() as rig:
+        feed = rig.feed()
+        rig.pump.check_quality(feed.asset, QualitySettings(out_of_order="ignore"))
+        for at in range(0, len(ticks), 500):
+            await feed.write_and_wait(lines(*ticks[at : at + 500]))
+        counted = rig.pump.asset_statistics(feed.asset)
+        assert (counted.ticks, counted.rejected) == (6000, {})
+        await feed.write_and_wait(lines(*ticks[-2048:]))
+        assert rig.pump.asset_statistics(feed.asset).rejected == {"duplicate": 2048}
