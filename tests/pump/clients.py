@@ -87,10 +87,13 @@ class Server:
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[Server]:
+async def serving(*, send_bytes: int | None = None) -> AsyncIterator[Server]:
+    """``send_bytes``: so much of what is sent, at most, is kept by the kernel for each client (it doubles it)."""
     pump = Pump()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
+        if send_bytes is not None:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_bytes)
         server = Server(pump, listener.getsockname()[1])
         async with trio.open_nursery() as nursery:
             await nursery.start(pump.run)

@@ -33,7 +33,7 @@ async def test_of_many_at_once_the_last_is_answered() -> None:
 
 
 async def test_who_does_not_read_the_answers_has_one_waiting() -> None:
-    async with serving() as server:
+    async with serving(send_bytes=4096) as server:
         with socket.socket() as raw:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             raw.connect(("127.0.0.1", server.port))
@@ -51,10 +51,10 @@ async def test_who_does_not_read_the_answers_has_one_waiting() -> None:
             with trio.fail_after(WITHIN_S):
                 while not server.outboxes or server.pump.outbox_statistics(server.outboxes[0]).queued_bytes == 0:
                     await ping(100)
-            await ping(10_000)
+            await ping(2_000)
             await ping(1)
             assert 0 < server.pump.outbox_statistics(server.outboxes[0]).queued_bytes < 1000
             last = b"%125d" % number if number % 2 else b"%03d" % number
             answered = await received(stream, last)
             assert answered[0] == b"%125d" % 1
-            assert len(answered) < number - 9_000
+            assert len(answered) < number - 1_500
