@@ -53,10 +53,10 @@ def test_exchange_subscribes_within_one_request(venue: Callable[..., Any], start
 
     program = start("coinbase", "--symbols", SYMBOLS, "--url", venue(script).url)
     assert program.next_status("subscribed") == "matches, ticker, heartbeat"
+    tick, quote = program.next_tick(), program.next_tick()
     assert requests == [
         {"type": "subscribe", "product_ids": ["ABC-USD"], "channels": ["matches", "ticker", "heartbeat"]}
     ]
-    tick, quote = program.next_tick(), program.next_tick()
     assert (tick["trade_id"], tick["side"], tick["price"], tick["volume"]) == (7, "buy", "10.50", "0.10")
     assert (tick["bid_price"], tick["ask_volume"]) == ("10.49", "2")
     assert "price" not in quote

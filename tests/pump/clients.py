@@ -130,7 +130,7 @@ async def heard(
                     if not received:
                         break
                     answers += received
-                if waited.cancelled_caught and not is_answered:
+                if waited.cancelled_caught and not is_answered and f"{host}:{port}" in server.told:
                     break
         except trio.BrokenResourceError:
             pass
