@@ -13,7 +13,7 @@ from finstream_client._face import Face
 from finstream_client._session import Item
 from finstream_client._steps import Call, Dial, Exchange, Pause
 from finstream_client._telling import raws_of, ticks_of
-from finstream_client.errors import FinStreamError, Unreachable
+from finstream_client.errors import Closed, FinStreamError, Unreachable
 from finstream_client.messages import Choices, Tick
 from finstream_client.rest import AsyncRest, refusal_of
 
@@ -88,7 +88,8 @@ class AsyncClient(Face):
         Raises:
           Refused: A topic, or we, are not taken. Ended: the engine sent us away for good. Unreachable: at the first
           connection, no
-            engine answered; later that is retried. ProtocolViolation: it is no engine.
+            engine answered; later that is retried. ProtocolViolation: it is no engine. Closed: this client was closed
+            before the loop began.
         """
         async with aclosing(self._batches(topics, Choices(policy, trades, max_rate))) as batches:
             async for items in batches:
@@ -99,14 +100,10 @@ class AsyncClient(Face):
         self, *topics: str, policy: str = "kill", trades: str = "keep", max_rate: float | None = None
     ) -> AsyncGenerator[bytes, None]:
         """As :meth:`stream`, but every numbered message, as the JSON that the engine sent; several times faster."""
-        self._session.inbox.raw = True
-        try:
-            async with aclosing(self._batches(topics, Choices(policy, trades, max_rate))) as batches:
-                async for items in batches:
-                    for raw in raws_of(items, self._tell):
-                        yield raw
-        finally:
-            self._session.inbox.raw = False
+        async with aclosing(self._batches(topics, Choices(policy, trades, max_rate), raw=True)) as batches:
+            async for items in batches:
+                for raw in raws_of(items, self._tell):
+                    yield raw
 
     async def messages(
         self, *topics: str, policy: str = "kill", trades: str = "keep", max_rate: float | None = None
@@ -127,10 +124,15 @@ class AsyncClient(Face):
             async for items in batches:
                 yield [item for item in items if not isinstance(item, bytes)]
 
-    async def _batches(self, topics: tuple[str, ...], choices: Choices) -> AsyncGenerator[list[Item | bytes], None]:
+    async def _batches(
+        self, topics: tuple[str, ...], choices: Choices, *, raw: bool = False
+    ) -> AsyncGenerator[list[Item | bytes], None]:
+        if self._closed:
+            raise Closed
         if self._iterating:
             raise RuntimeError("this client is being iterated over already: use one client for each loop")
         self._iterating = True
+        self._session.inbox.raw = raw
         try:
             if topics:
                 self._session.subscribe(topics, choices)

@@ -14,7 +14,7 @@ from finstream_client._face import Face
 from finstream_client._session import Item
 from finstream_client._steps import Call, Dial, Exchange, Pause
 from finstream_client._telling import raws_of, ticks_of
-from finstream_client.errors import FinStreamError, Unreachable
+from finstream_client.errors import Closed, FinStreamError, Unreachable
 from finstream_client.messages import Choices, Tick
 from finstream_client.rest import Rest, refusal_of
 
@@ -60,19 +60,16 @@ class Client(Face):
         Raises:
           Refused: A topic, or we, are not taken. Ended: the engine sent us away for good. Unreachable: at the first
           connection, no
-            engine answered; later that is retried. ProtocolViolation: it is no engine.
+            engine answered; later that is retried. ProtocolViolation: it is no engine. Closed: this client was closed
+            before the loop began.
         """
         for items in self.batches(*topics, policy=policy, trades=trades, max_rate=max_rate):
             yield from ticks_of(items, self._tell)
 
     def raw(self, *topics: str, policy: str = "kill", trades: str = "keep", max_rate: float | None = None) -> Iterator[bytes]:
         """As :meth:`stream`, but every numbered message, as the JSON that the engine sent; several times faster."""
-        self._session.inbox.raw = True
-        try:
-            for items in self._batches(topics, Choices(policy, trades, max_rate)):
-                yield from raws_of(items, self._tell)
-        finally:
-            self._session.inbox.raw = False
+        for items in self._batches(topics, Choices(policy, trades, max_rate), raw=True):
+            yield from raws_of(items, self._tell)
 
     def messages(self, *topics: str, policy: str = "kill", trades: str = "keep", max_rate: float | None = None) -> Iterator[Item]:
         """Everything in order: ticks, other data, the engine's control messages, and our own notices. Raises as
@@ -87,10 +84,13 @@ class Client(Face):
         for items in self._batches(topics, Choices(policy, trades, max_rate)):
             yield [item for item in items if not isinstance(item, bytes)]
 
-    def _batches(self, topics: tuple[str, ...], choices: Choices) -> Iterator[list[Item | bytes]]:
+    def _batches(self, topics: tuple[str, ...], choices: Choices, *, raw: bool = False) -> Iterator[list[Item | bytes]]:
+        if self._closed.is_set():
+            raise Closed
         if self._iterating:
             raise RuntimeError("this client is being iterated over already: use one client for each loop")
         self._iterating = True
+        self._session.inbox.raw = raw
         try:
             if topics:
                 self.subscribe(*topics, policy=choices.policy, trades=choices.trades, max_rate=choices.max_rate)

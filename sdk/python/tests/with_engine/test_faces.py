@@ -19,7 +19,7 @@ import trio
 import finstream_client
 import finstream_client.asyncio
 import finstream_client.trio
-from finstream_client import AsyncRest, Refused, Rest, Subscribed, Tick, Unreachable, to_polars
+from finstream_client import AsyncRest, Closed, Refused, Rest, Subscribed, Tick, Unreachable, to_polars
 
 from .engine import Engine, free_ports
 
@@ -62,7 +62,9 @@ def test_a_loop(engine: Engine) -> None:
     client.close()
     assert state_of(engine, client.uuid) == "unknown-client"
     client.close()
-    assert list(client.stream("tick")) == []
+    with pytest.raises(Closed, match="this client is closed") as caught:
+        next(client.stream("tick"))
+    assert caught.value.code == "closed"
 
 
 def test_a_loop_in_one_line_leaves_nothing_open(engine: Engine) -> None:
@@ -215,3 +217,29 @@ def test_cancelled_by_asyncio(engine: Engine) -> None:
             await task
 
     asyncio.run(main())
+
+
+def test_a_second_loop_that_is_refused_leaves_the_first_as_it_was(engine: Engine) -> None:
+    with sync_client(engine) as client:
+        first = client.raw("tick")
+        next(first)
+        for second in (client.raw("tick"), client.messages("tick")):
+            with pytest.raises(RuntimeError, match="one client for each loop"):
+                next(second)
+        assert all(isinstance(raw, bytes) for raw in islice(first, 50))
+
+
+@pytest.mark.parametrize("face", ["asyncio", "trio"])
+def test_a_second_loop_on_an_event_loop(engine: Engine, face: str) -> None:
+    async def main(module: Any) -> None:
+        async with module.connect(engine.public_url, stream_url=engine.stream_url) as client, aclosing(client.raw("tick")) as first:
+            await anext(first)
+            for second in (client.raw("tick"), client.messages("tick")):
+                with pytest.raises(RuntimeError, match="one client for each loop"):
+                    await anext(second)
+            for _ in range(50):
+                assert isinstance(await anext(first), bytes)
+        with pytest.raises(Closed):
+            await anext(client.stream("tick"))
+
+    run(face, main)
