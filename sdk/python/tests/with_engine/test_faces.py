@@ -243,3 +243,67 @@ def test_a_second_loop_on_an_event_loop(engine: Engine, face: str) -> None:
             await anext(client.stream("tick"))
 
     run(face, main)
+
+
+@pytest.mark.parametrize("face", ["asyncio", "trio"])
+def test_leaving_a_loop_on_an_event_loop_ends_it_at_once(engine: Engine, face: str) -> None:
+    async def fail(client: Any) -> None:
+        async for _ in client.raw("tick"):
+            raise KeyError
+
+    async def main(module: Any) -> None:
+        async with module.connect(engine.public_url, stream_url=engine.stream_url) as client:
+            async for tick in client.stream("tick:S0"):
+                assert tick.symbol == "S0"
+                break
+            with pytest.raises(KeyError):
+                await fail(client)
+            async for item in client.messages("tick:S1"):
+                if isinstance(item, Tick):
+                    break
+            assert client._connection is None
+            held = client.stream("tick")
+            await anext(held)
+            with pytest.raises(RuntimeError, match="aclosing"):
+                await anext(client.stream("tick"))
+            await held.aclose()
+            with pytest.raises(StopAsyncIteration):
+                await anext(held)
+            assert isinstance(await anext(client.stream("tick")), Tick)
+        gc.collect()  # a socket or a generator that was left behind would warn
+
+    run(face, main)
+
+
+@pytest.mark.parametrize("face", ["asyncio", "trio"])
+def test_a_loop_that_another_thread_lets_go(engine: Engine, face: str) -> None:
+    """The next one ends it, in the thread that may."""
+
+    async def main(module: Any) -> None:
+        async with module.connect(engine.public_url, stream_url=engine.stream_url) as client:
+            held = [client.stream("tick")]
+            await anext(held[0])
+            thread = threading.Thread(target=held.clear)
+            thread.start()
+            thread.join()
+            assert client._connection is not None
+            assert isinstance(await anext(client.stream("tick")), Tick)
+
+    run(face, main)
+
+
+def test_cancelled_while_it_waits_for_the_next(engine: Engine) -> None:
+    async def main() -> None:
+        async with finstream_client.trio.connect(engine.public_url, stream_url=engine.stream_url) as client:
+            loop = client.raw("tick")
+            await anext(loop)
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                while True:
+                    await anext(loop)
+            assert client._connection is None
+            with pytest.raises(StopAsyncIteration):
+                await anext(loop)
+            assert isinstance(await anext(client.stream("tick")), Tick)
+
+    trio.run(main)
