@@ -88,7 +88,8 @@ class AsyncClient(Face):
     # --- messages ---
 
     def stream(self, *topics: str, policy: str = "kill", trades: str = "keep", max_rate: float | None = None) -> Iteration[Tick]:
-        """The ticks of all topics, for as long as the engine lets us; everything else goes to ``on_event``.
+        """The ticks of these topics, which end with the loop, and of those of :meth:`subscribe`, for as long as the
+        engine lets us; everything else goes to ``on_event``.
 
         Raises:
           Refused: A topic, or we, are not taken. Ended: the engine sent us away for good. Unreachable: at the first
@@ -133,8 +134,7 @@ class AsyncClient(Face):
                     "first, by `async with aclosing(client.stream(…)) as ticks`"
                 )
             self._end()
-        if topics:
-            self._session.subscribe(topics, choices)
+        self._session.begin(topics, choices)
         self._session.inbox.raw = raw
         self._loop = weakref.ref(loop)
         self._iterating = True

@@ -57,7 +57,8 @@ class Client(Face):
     # --- messages ---
 
     def stream(self, *topics: str, policy: str = "kill", trades: str = "keep", max_rate: float | None = None) -> Iterator[Tick]:
-        """The ticks of all topics, for as long as the engine lets us; everything else goes to ``on_event``.
+        """The ticks of these topics, which end with the loop, and of those of :meth:`subscribe`, for as long as the
+        engine lets us; everything else goes to ``on_event``.
 
         Raises:
           Refused: A topic, or we, are not taken. Ended: the engine sent us away for good. Unreachable: at the first
@@ -94,8 +95,8 @@ class Client(Face):
         self._iterating = True
         self._session.inbox.raw = raw
         try:
-            if topics:
-                self.subscribe(*topics, policy=choices.policy, trades=choices.trades, max_rate=choices.max_rate)
+            with self._turns.at_work(), self._turns.lock:
+                self._session.begin(topics, choices)
             while items := self._next():
                 yield items
         finally:

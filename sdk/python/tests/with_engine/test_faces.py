@@ -58,7 +58,9 @@ def test_a_loop(engine: Engine) -> None:
     assert client.uuid is not None
     assert len(to_polars(ticks)) == 5
     until(engine, client.uuid, "waiting")  # leaving the loop closed the connection
-    assert next(client.stream()).symbol == "S0"  # and its topics are back in the next one
+    client.subscribe("tick:S0")
+    assert next(client.stream()).symbol == "S0"
+    assert next(client.stream()).symbol == "S0"  # and what was subscribed to is back in the next one
     client.close()
     assert state_of(engine, client.uuid) == "unknown-client"
     client.close()
@@ -307,3 +309,34 @@ def test_cancelled_while_it_waits_for_the_next(engine: Engine) -> None:
             assert isinstance(await anext(client.stream("tick")), Tick)
 
     trio.run(main)
+
+
+def test_topics_of_a_loop_end_with_it(engine: Engine) -> None:
+    with sync_client(engine) as client:
+        for symbol in ("S0", "S1", "S0"):
+            ticks = list(islice(client.stream(f"tick:{symbol}"), 20))
+            assert {tick.symbol for tick in ticks} == {symbol}
+        client.subscribe("tick:S1")
+        assert {tick.symbol for tick in islice(client.stream("tick:S0"), 20)} == {"S0", "S1"}
+        assert {tick.symbol for tick in islice(client.stream(), 20)} == {"S1"}
+
+
+@pytest.mark.parametrize("face", ["asyncio", "trio"])
+def test_topics_of_a_loop_end_with_it_on_an_event_loop(engine: Engine, face: str) -> None:
+    async def main(module: Any) -> None:
+        async with module.connect(engine.public_url, stream_url=engine.stream_url) as client:
+            for symbol in ("S0", "S1", "S0"):
+                loop = client.stream(f"tick:{symbol}")
+                assert {(await anext(loop)).symbol for _ in range(20)} == {symbol}
+                del loop
+
+    run(face, main)
+
+
+def test_topics_that_the_engine_had_before_outlive_a_loop(engine: Engine) -> None:
+    with Rest(engine.public_url) as rest:
+        uuid = rest.send("POST", "/v1/clients").json()["uuid"]
+        rest.send("PUT", f"/v1/clients/{uuid}/subscriptions", body=b'{"topics":["tick:S0"]}')
+    with sync_client(engine, uuid=uuid) as client:
+        assert {tick.symbol for tick in islice(client.stream("tick:S0", "tick:S1"), 20)} == {"S0", "S1"}
+        assert {tick.symbol for tick in islice(client.stream(), 20)} == {"S0"}
