@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src/finstream_client"
-FACES = {"__init__", "_async_client", "_face", "asyncio", "rest", "sync", "tables", "trio"}
+FACES = {"__init__", "_async_client", "_face", "_iteration", "_turns", "asyncio", "rest", "sync", "tables", "trio"}
 CORE = sorted(path for path in PACKAGE.glob("*.py") if path.stem not in FACES)
 PLAIN = {
     "__future__", "base64", "collections", "dataclasses", "decimal", "hashlib", "http", "logging", "os", "random", "time", "typing",

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from websockets.frames import Opcode
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
@@ -372,3 +373,47 @@ def test_pings_are_answered_and_silence_is_not_waited_for() -> None:
 def test_problems_without_an_engine_behind_them() -> None:
     problem = read_problem(502, b"<html>Bad gateway</html>", "Wed, 21 Oct 2026 07:28:00 GMT")
     assert (problem.problem, problem.detail, problem.retry_after_s) == ("http-502", "Bad Gateway", None)
+
+
+def test_a_loop_drops_what_it_alone_wanted() -> None:
+    rig = Rig()
+    rig.session.subscribe(["a"], PLAIN)
+    rig.session.begin(["a", "b", "c", "d"], Choices("skip"))
+    rig.register()
+    rig.shake_hands()
+    rig.welcome()
+    for request in rig.requests():
+        rig.answer(request)
+    rig.session.subscribe(["c"], PLAIN)
+    rig.session.unsubscribe(["d"])
+    for request in rig.requests():
+        rig.answer(request)
+    rig.session.leave()
+    rig.engine.receive_data(rig.session.data_to_send())
+    last_words, close = rig.engine.events_received()
+    assert json.loads(last_words.data) == {"op": "unsubscribe", "topics": ["b"], "id": 4}  # type: ignore[union-attr]
+    assert close.opcode is Opcode.CLOSE  # type: ignore[union-attr]
+    rig.session.begin(["b"], PLAIN)  # wanted again before anything was dropped
+    assert rig.session.step == Dial()
+    rig.session.leave()
+    rig.session.begin([], PLAIN)
+    assert rig.session.step == Call("DELETE", "/v1/clients/u1/subscriptions", b'{"topics":["b"]}')
+    rig.session.answered(200, b"{}", _no_problem)
+    assert rig.session.step == Dial()
+    rig.shake_hands()
+    rig.welcome("a", "c", policies={"a": {"policy": "skip"}})
+    assert rig.requests() == [{"op": "subscribe", "topics": ["a"], "id": 5}]
+
+
+def test_what_could_not_be_dropped_first_is_dropped_then() -> None:
+    rig = Rig()
+    rig.connected("a")
+    rig.session.leave()
+    rig.session.unsubscribe(["a"])
+    rig.session.begin(["b"], PLAIN)
+    rig.session.failed(Unreachable("http://…", "gone"))
+    assert isinstance(rig.session.step, Pause)
+    rig.session.waited()
+    rig.shake_hands()
+    rig.welcome("a")
+    assert [(one["op"], one["topics"]) for one in rig.requests()] == [("unsubscribe", ["a"]), ("subscribe", ["b"])]

@@ -40,3 +40,21 @@ def test_nothing_is_a_table_too() -> None:
     assert to_pandas([]).empty
     assert to_polars([]).is_empty()
     assert list(to_pandas([]).columns) == to_polars([]).columns
+
+
+def prices(*texts: str) -> list[Tick]:
+    return [Tick(asset="a", seq=1, symbol="X", ts_event=1, ts_recv=2, price=Decimal(text)) for text in texts]
+
+
+def test_polars_takes_as_many_digits_as_it_has() -> None:
+    finest, largest = "0.0000000000000000000000000001", "9999999999.5"  # 28 places and 10 digits
+    assert to_polars(prices(finest, largest))["price"].to_list() == [Decimal(finest), Decimal(largest)]
+    assert to_polars(prices("1E+3"))["price"].to_list() == [Decimal(1000)]
+
+
+def test_polars_says_which_column_does_not_fit() -> None:
+    ticks = prices("0.0000000000000000000000000001", "12345678901.5")
+    with pytest.raises(ValueError, match=r"price: 11 digits .* 28 after it .* floats=True"):
+        to_polars(ticks)
+    assert to_polars(ticks, floats=True)["price"].to_list() == [1e-28, 12345678901.5]
+    assert to_pandas(ticks)["price"].to_list() == [tick.price for tick in ticks]

@@ -10,7 +10,7 @@ their event loops.
 """
 
 from finstream_client.backoff import Backoff
-from finstream_client.errors import Ended, FinStreamError, ProtocolViolation, Refused, Unreachable
+from finstream_client.errors import Closed, Ended, FinStreamError, ProtocolViolation, Refused, Unreachable
 from finstream_client.messages import (
     AssetState,
     Choices,
@@ -36,8 +36,8 @@ from finstream_client.sync import Client, connect
 from finstream_client.tables import to_pandas, to_polars
 
 __all__ = [
-    "ArenaRow", "Asset", "AssetState", "AsyncRest", "Backoff", "Choices", "Client", "Connected", "Data", "Disconnected", "Ended",
-    "Error", "FinStreamError", "Gap", "Goodbye", "Health", "Lost", "Market", "Message", "Notice", "Other", "Pong",
+    "ArenaRow", "Asset", "AssetState", "AsyncRest", "Backoff", "Choices", "Client", "Closed", "Connected", "Data", "Disconnected",
+    "Ended", "Error", "FinStreamError", "Gap", "Goodbye", "Health", "Lost", "Market", "Message", "Notice", "Other", "Pong",
     "ProtocolViolation", "Receipt", "Refused", "Registered", "Rest", "Retrying", "Subscribed", "Switch", "Tick", "Unreachable",
     "Unsubscribed", "Warning", "Welcome", "connect", "decode", "to_pandas", "to_polars",
 ]  # fmt: skip

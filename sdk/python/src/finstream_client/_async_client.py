@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ssl
+import weakref
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from finstream_client._face import Face
+from finstream_client._iteration import Iteration
 from finstream_client._session import Item
 from finstream_client._steps import Call, Dial, Exchange, Pause
 from finstream_client._telling import raws_of, ticks_of
-from finstream_client.errors import FinStreamError, Unreachable
+from finstream_client.errors import Closed, FinStreamError, Unreachable
 from finstream_client.messages import Choices, Tick
 from finstream_client.rest import AsyncRest, refusal_of
 
@@ -21,6 +24,8 @@ __all__ = ["READ_BYTES", "AsyncClient", "Connection", "Network"]
 
 READ_BYTES = 1 << 18
 _LAST_WORDS_S = 1.0
+
+_T = TypeVar("_T")
 
 
 class Connection(ABC):
@@ -64,6 +69,8 @@ class AsyncClient(Face):
         self._network = self._network_of_loop()
         self._connection: Connection | None = None
         self._closed = False
+        self._loop: Callable[[], Iteration[Any] | None] = lambda: None
+        """The iteration, if somebody still holds it."""
         self.rest = AsyncRest(url, ssl_context=ssl_context, timeout_s=self._timeout_s)
 
     # --- subscriptions ---
@@ -80,70 +87,71 @@ class AsyncClient(Face):
 
     # --- messages ---
 
-    async def stream(
-        self, *topics: str, policy: str = "kill", trades: str = "keep", max_rate: float | None = None
-    ) -> AsyncGenerator[Tick, None]:
-        """The ticks of all topics, for as long as the engine lets us; everything else goes to ``on_event``.
+    def stream(self, *topics: str, policy: str = "kill", trades: str = "keep", max_rate: float | None = None) -> Iteration[Tick]:
+        """The ticks of these topics, which end with the loop, and of those of :meth:`subscribe`, for as long as the
+        engine lets us; everything else goes to ``on_event``.
 
         Raises:
           Refused: A topic, or we, are not taken. Ended: the engine sent us away for good. Unreachable: at the first
           connection, no
-            engine answered; later that is retried. ProtocolViolation: it is no engine.
+            engine answered; later that is retried. ProtocolViolation: it is no engine. Closed: this client was closed
+            before the loop began.
         """
-        async with aclosing(self._batches(topics, Choices(policy, trades, max_rate))) as batches:
-            async for items in batches:
-                for tick in ticks_of(items, self._tell):
-                    yield tick
+        return self._iterate(topics, Choices(policy, trades, max_rate), lambda items: ticks_of(items, self._tell))
 
-    async def raw(
-        self, *topics: str, policy: str = "kill", trades: str = "keep", max_rate: float | None = None
-    ) -> AsyncGenerator[bytes, None]:
+    def raw(self, *topics: str, policy: str = "kill", trades: str = "keep", max_rate: float | None = None) -> Iteration[bytes]:
         """As :meth:`stream`, but every numbered message, as the JSON that the engine sent; several times faster."""
-        self._session.inbox.raw = True
-        try:
-            async with aclosing(self._batches(topics, Choices(policy, trades, max_rate))) as batches:
-                async for items in batches:
-                    for raw in raws_of(items, self._tell):
-                        yield raw
-        finally:
-            self._session.inbox.raw = False
+        return self._iterate(topics, Choices(policy, trades, max_rate), lambda items: raws_of(items, self._tell), raw=True)
 
-    async def messages(
-        self, *topics: str, policy: str = "kill", trades: str = "keep", max_rate: float | None = None
-    ) -> AsyncGenerator[Item, None]:
+    def messages(self, *topics: str, policy: str = "kill", trades: str = "keep", max_rate: float | None = None) -> Iteration[Item]:
         """Everything in order: ticks, other data, the engine's control messages, and our own notices. Raises as
         :meth:`stream`, but an error of the engine is a message here."""
-        async with aclosing(self._batches(topics, Choices(policy, trades, max_rate))) as batches:
-            async for items in batches:
-                for item in items:
-                    if not isinstance(item, bytes):
-                        yield item
+        return self._iterate(topics, Choices(policy, trades, max_rate), lambda items: iter(_typed(items)))
 
-    async def batches(
+    def batches(
         self, *topics: str, policy: str = "kill", trades: str = "keep", max_rate: float | None = None
-    ) -> AsyncGenerator[list[Item], None]:
+    ) -> Iteration[list[Item]]:
         """As :meth:`messages`, a list of what came at a time."""
-        async with aclosing(self._batches(topics, Choices(policy, trades, max_rate))) as batches:
-            async for items in batches:
-                yield [item for item in items if not isinstance(item, bytes)]
+        return self._iterate(topics, Choices(policy, trades, max_rate), lambda items: iter([_typed(items)]))
 
-    async def _batches(self, topics: tuple[str, ...], choices: Choices) -> AsyncGenerator[list[Item | bytes], None]:
+    def _iterate(
+        self,
+        topics: tuple[str, ...],
+        choices: Choices,
+        pick: Callable[[list[Item | bytes]], Iterator[_T]],
+        *,
+        raw: bool = False,
+    ) -> Iteration[_T]:
+        return Iteration(partial(self._begin, topics, choices, raw), self._next, self._end, pick)
+
+    def _begin(self, topics: tuple[str, ...], choices: Choices, raw: bool, loop: Iteration[Any]) -> None:
+        if self._closed:
+            raise Closed
         if self._iterating:
-            raise RuntimeError("this client is being iterated over already: use one client for each loop")
+            if self._loop() is not None:
+                raise RuntimeError(
+                    "this client is being iterated over already: use one client for each loop, or end the other one "
+                    "first, by `async with aclosing(client.stream(…)) as ticks`"
+                )
+            self._end()
+        self._session.begin(topics, choices)
+        self._session.inbox.raw = raw
+        self._loop = weakref.ref(loop)
         self._iterating = True
-        try:
-            if topics:
-                self._session.subscribe(topics, choices)
-            while not self._closed:
-                items = self._session.take()
-                if items:
-                    yield items
-                else:
-                    await self._do_step()
-        finally:
-            self._iterating = False
-            self._session.leave()
-            self._drop()
+
+    async def _next(self) -> list[Item | bytes]:
+        """What came, or nothing: the client was closed."""
+        while not self._closed:
+            items = self._session.take()
+            if items:
+                return items
+            await self._do_step()
+        return []
+
+    def _end(self) -> None:
+        self._iterating = False
+        self._session.leave()
+        self._drop()
 
     # --- its life ---
 
@@ -232,3 +240,7 @@ class AsyncClient(Face):
         if self._connection is not None:
             self._connection.drop()
             self._connection = None
+
+
+def _typed(items: list[Item | bytes]) -> list[Item]:
+    return [item for item in items if not isinstance(item, bytes)]

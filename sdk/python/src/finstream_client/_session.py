@@ -74,9 +74,20 @@ class Session:
         self._last_words = b""
         self._ending: Disconnected | None = None
         self._end: FinStreamError | None = None
-        self.step: Step = Dial() if uuid else self._registration()
+        self._chores: list[Call] = []
+        """Before the first connection of a loop."""
+        self.step: Step = self._first_step()
 
     # --- what the caller wants ---
+
+    def begin(self, topics: Sequence[str], choices: Choices) -> None:
+        """The caller reads from now on, and wants these topics until :meth:`leave`. What was dropped while there was
+        no connection goes first, so that nothing of it comes in the next one."""
+        self._topics.borrow(topics, choices)
+        if self.uuid is not None:
+            path = f"/v1/clients/{quote(self.uuid, safe='')}/subscriptions"
+            self._chores = [Call("DELETE", path, body) for body in self._topics.left_over()]
+        self.step = self._first_step()
 
     def subscribe(self, topics: Sequence[str], choices: Choices) -> None:
         self._topics.want(topics, choices)
@@ -89,13 +100,17 @@ class Session:
     def leave(self) -> None:
         """The caller reads no more for now; what is to be sent last is in :meth:`data_to_send`. The next step connects
         again."""
+        over = self._topics.give_back()
+        if over:
+            self._request("unsubscribe", over, Choices())
         if self._wire is not None and self._wire.is_open:
             self._wire.close()
         self._drop()
         self.inbox.check.forget()
         self.inbox.items.clear()
         self._connected_at = self._ending = None
-        self.step = Dial() if self.uuid else self._registration()
+        self._chores.clear()
+        self.step = self._first_step()
 
     def take(self) -> list[Item | bytes]:
         """What there is for the caller.
@@ -114,6 +129,9 @@ class Session:
         """A call was answered; ``refused`` reads the problem in it."""
         if self._ending is not None:
             self._receipt_came(body if status == 200 else b"")
+        elif self._chores:  # whatever the answer: the welcome names what is left
+            self._chores.pop(0)
+            self.step = self._first_step()
         elif status == 201:
             forgotten = self.uuid is not None
             self.uuid = _uuid_in(body)
@@ -156,6 +174,9 @@ class Session:
         """The step could not be done."""
         if self._ending is not None:
             self._receipt_came(b"")
+        elif self._chores:
+            self._chores.clear()
+            self._try_again(error)
         elif self._is_welcome:
             self._disconnected(error.why)
         else:
@@ -245,6 +266,11 @@ class Session:
         seconds = self._backoff.pause_s(self._failures) if asked_ms is None else asked_ms / 1000
         self.inbox.items.append(Retrying(in_s=seconds, detail=why))
         self.step = Pause(seconds)
+
+    def _first_step(self) -> Step:
+        if self._chores:
+            return self._chores[0]
+        return Dial() if self.uuid else self._registration()
 
     def _registration(self) -> Call:
         choice: Mapping[str, str] = {"class": self._class} if self._class else {}

@@ -22,6 +22,10 @@ class Topics:
 
     def __init__(self) -> None:
         self.wanted: dict[str, Choices] = {}
+        self._borrowed: dict[str, Choices | None] = {}
+        """Of the loop that runs: its topics, with the choices that hold without it; None if it alone wants them."""
+        self._may_be_had: set[str] = set()
+        """Borrowed, and the engine was not connected to since; it may have them by other ways (REST)."""
         self._unwanted: set[str] = set()
         """Unsubscribed while nobody could be told."""
         self._unproved: set[str] = set()
@@ -30,12 +34,34 @@ class Topics:
         """By the id of a request: what it is to subscribe to."""
         self._last_id = 0
 
+    def borrow(self, topics: Sequence[str], choices: Choices) -> None:
+        """Want them until :meth:`give_back`."""
+        borrowed = {topic: self.wanted.get(topic) for topic in topics}
+        may_be_had = {topic for topic in topics if topic not in self.wanted and topic not in self._unwanted}
+        self.want(topics, choices)
+        self._borrowed, self._may_be_had = borrowed, may_be_had
+
+    def give_back(self) -> Sequence[str]:
+        """The loop is over: want what was wanted without it. Returns the topics that nobody wants any more."""
+        borrowed, self._borrowed = self._borrowed, {}
+        over = [topic for topic, before in borrowed.items() if before is None and topic in self.wanted]
+        self.wanted.update({topic: before for topic, before in borrowed.items() if before is not None})
+        self.unwant(over, is_told=False)  # what is told last may not arrive
+        return over
+
+    def left_over(self) -> Iterator[bytes]:
+        """The bodies of REST requests that drop what is not wanted any more, and may still be subscribed to."""
+        for some in _portions(sorted(self._unwanted)):
+            yield msgspec.json.encode({"topics": some})
+
     def want(self, topics: Sequence[str], choices: Choices) -> None:
         self._unproved.update(topic for topic in topics if topic not in self.wanted)
         self.wanted.update(dict.fromkeys(topics, choices))
         self._unwanted.difference_update(topics)
+        self._keep(topics)
 
     def unwant(self, topics: Sequence[str], *, is_told: bool) -> None:
+        self._keep(topics)
         for topic in topics:
             self.wanted.pop(topic, None)
         if not is_told:
@@ -47,6 +73,8 @@ class Topics:
         self._asked.clear()
         self._unproved.difference_update(welcome.topics)
         has = dict.fromkeys(welcome.topics, Choices()) | welcome.policies
+        self._borrowed |= {topic: has[topic] for topic in self._may_be_had & has.keys()}
+        self._may_be_had.clear()
         drop = [topic for topic in has if topic in self._unwanted]
         self._unwanted.clear()
         if drop:
@@ -76,6 +104,12 @@ class Topics:
             for topic in self._unproved.intersection(topics):
                 self.wanted.pop(topic, None)
         self._unproved.difference_update(topics)
+
+    def _keep(self, topics: Sequence[str]) -> None:
+        """Somebody else decided on them: leaving the loop changes nothing."""
+        for topic in topics:
+            self._borrowed.pop(topic, None)
+        self._may_be_had.difference_update(topics)
 
 
 def _portions(topics: list[str]) -> Iterator[list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import suppress
 
 from finstream_client._async_client import READ_BYTES, AsyncClient, Connection
 
@@ -25,7 +26,8 @@ class _Connection(Connection):
             return await self._reader.read(READ_BYTES)
 
     def drop(self) -> None:
-        self._writer.close()
+        with suppress(RuntimeError):  # the event loop has ended before
+            self._writer.close()
 
 
 class _Network:

@@ -4,12 +4,13 @@
     ├── Unreachable          nothing answered
     ├── Refused              the engine answered with a problem; `problem` is its stable word
     ├── Ended                the engine sent us away for good; `code` says why
+    ├── Closed               the program closed this client itself, and iterates over it again
     └── ProtocolViolation    what came is not the stream protocol: not a FinStream engine, or a bug
 """
 
 from __future__ import annotations
 
-__all__ = ["Ended", "FinStreamError", "ProtocolViolation", "Refused", "Unreachable"]
+__all__ = ["Closed", "Ended", "FinStreamError", "ProtocolViolation", "Refused", "Unreachable"]
 
 _PREFIX = "urn:finstream:problem:"
 
@@ -63,6 +64,15 @@ class Ended(FinStreamError):  # noqa: N818
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
+
+
+class Closed(FinStreamError):  # noqa: N818
+    """The client was closed before; ``code`` is ``closed``."""
+
+    code = "closed"
+
+    def __init__(self) -> None:
+        super().__init__(f"{self.code}: this client is closed; connect() makes another")
 
 
 class ProtocolViolation(FinStreamError):  # noqa: N818

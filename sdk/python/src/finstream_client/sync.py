@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Final, Self
 
@@ -14,7 +14,8 @@ from finstream_client._face import Face
 from finstream_client._session import Item
 from finstream_client._steps import Call, Dial, Exchange, Pause
 from finstream_client._telling import raws_of, ticks_of
-from finstream_client.errors import FinStreamError, Unreachable
+from finstream_client._turns import Turns
+from finstream_client.errors import Closed, FinStreamError, Unreachable
 from finstream_client.messages import Choices, Tick
 from finstream_client.rest import Rest, refusal_of
 
@@ -33,8 +34,9 @@ class Client(Face):
     """
 
     def _prepare(self, url: str, ssl_context: ssl.SSLContext | None) -> None:
-        self._lock = threading.Lock()
-        self._closed = threading.Event()
+        self._turns = Turns()
+        self._closed = False
+        self._woken: SimpleQueue[None] = SimpleQueue()  # an Event has a lock, which a signal's handler may find taken
         self._socket: socket.socket | None = None
         self.rest = Rest(url, ssl_context=ssl_context, timeout_s=self._timeout_s)
 
@@ -43,36 +45,34 @@ class Client(Face):
     def subscribe(self, *topics: str, policy: str = "kill", trades: str = "keep", max_rate: float | None = None) -> None:
         """Want these topics too, from now on and at every connection. Whether the engine takes them shows in the
         messages."""
-        with self._lock:
+        with self._turns.at_work(), self._turns.lock:
             self._session.subscribe(topics, Choices(policy, trades, max_rate))
             self._flush()
 
     def unsubscribe(self, *topics: str) -> None:
-        with self._lock:
+        with self._turns.at_work(), self._turns.lock:
             self._session.unsubscribe(topics)
             self._flush()
 
     # --- messages ---
 
     def stream(self, *topics: str, policy: str = "kill", trades: str = "keep", max_rate: float | None = None) -> Iterator[Tick]:
-        """The ticks of all topics, for as long as the engine lets us; everything else goes to ``on_event``.
+        """The ticks of these topics, which end with the loop, and of those of :meth:`subscribe`, for as long as the
+        engine lets us; everything else goes to ``on_event``.
 
         Raises:
           Refused: A topic, or we, are not taken. Ended: the engine sent us away for good. Unreachable: at the first
           connection, no
-            engine answered; later that is retried. ProtocolViolation: it is no engine.
+            engine answered; later that is retried. ProtocolViolation: it is no engine. Closed: this client was closed
+            before the loop began.
         """
         for items in self.batches(*topics, policy=policy, trades=trades, max_rate=max_rate):
             yield from ticks_of(items, self._tell)
 
     def raw(self, *topics: str, policy: str = "kill", trades: str = "keep", max_rate: float | None = None) -> Iterator[bytes]:
         """As :meth:`stream`, but every numbered message, as the JSON that the engine sent; several times faster."""
-        self._session.inbox.raw = True
-        try:
-            for items in self._batches(topics, Choices(policy, trades, max_rate)):
-                yield from raws_of(items, self._tell)
-        finally:
-            self._session.inbox.raw = False
+        for items in self._batches(topics, Choices(policy, trades, max_rate), raw=True):
+            yield from raws_of(items, self._tell)
 
     def messages(self, *topics: str, policy: str = "kill", trades: str = "keep", max_rate: float | None = None) -> Iterator[Item]:
         """Everything in order: ticks, other data, the engine's control messages, and our own notices. Raises as
@@ -87,31 +87,47 @@ class Client(Face):
         for items in self._batches(topics, Choices(policy, trades, max_rate)):
             yield [item for item in items if not isinstance(item, bytes)]
 
-    def _batches(self, topics: tuple[str, ...], choices: Choices) -> Iterator[list[Item | bytes]]:
+    def _batches(self, topics: tuple[str, ...], choices: Choices, *, raw: bool = False) -> Iterator[list[Item | bytes]]:
+        if self._closed:
+            raise Closed
         if self._iterating:
             raise RuntimeError("this client is being iterated over already: use one client for each loop")
         self._iterating = True
+        self._session.inbox.raw = raw
         try:
-            if topics:
-                self.subscribe(*topics, policy=choices.policy, trades=choices.trades, max_rate=choices.max_rate)
-            while not self._closed.is_set():
-                with self._lock:
-                    items = self._session.take()
-                if items:
-                    yield items
-                else:
-                    self._do_step()
+            with self._turns.at_work(), self._turns.lock:
+                self._session.begin(topics, choices)
+            while items := self._next():
+                yield items
         finally:
             self._iterating = False
-            self._leave(is_reader=True)
+            self._turns.when_done(self._leave_as_reader)
+
+    def _next(self) -> list[Item | bytes]:
+        """What came, or nothing: the client was closed."""
+        with self._turns.at_work():
+            while not self._closed:
+                with self._turns.lock:
+                    items = self._session.take()
+                if items:
+                    return items
+                self._do_step()
+        return []
 
     # --- its life ---
 
     def close(self) -> None:
-        """End the iteration, if there is one, and unregister the client unless its UUID was given."""
-        if self._closed.is_set():
+        """End the iteration, if there is one, and unregister the client unless its UUID was given. The handler of a
+        signal may call it too; what it interrupts does the rest then."""
+        if self._closed:
             return
-        self._closed.set()
+        self._closed = True
+        self._woken.put(None)
+        if self._turns.is_interrupting:
+            self._shut_down()
+        self._turns.when_done(self._finish)
+
+    def _finish(self) -> None:
         uuid = self._session.uuid
         self._leave(is_reader=not self._iterating)
         if uuid is not None and self._session.is_ours:
@@ -131,7 +147,7 @@ class Client(Face):
     def _do_step(self) -> None:
         session, step = self._session, self._session.step
         if not isinstance(step, Exchange):
-            with self._lock:  # another thread may be sending a request
+            with self._turns.lock:  # another thread may be sending a request
                 self._drop()
         try:
             match step:
@@ -144,10 +160,11 @@ class Client(Face):
                     self._socket = self._dial()
                     session.dialled()
                 case Pause():
-                    self._closed.wait(step.seconds)
+                    with suppress(Empty):
+                        self._woken.get(timeout=step.seconds)
                     session.waited()
         except Unreachable as error:
-            if not self._closed.is_set():
+            if not self._closed:
                 session.failed(error)
 
     def _dial(self) -> socket.socket:
@@ -164,7 +181,7 @@ class Client(Face):
 
     def _exchange(self, timeout_s: float) -> None:
         try:
-            with self._lock:
+            with self._turns.lock:
                 self._flush()
             assert self._socket is not None, "an exchange without a connection"
             self._socket.settimeout(timeout_s)
@@ -173,9 +190,9 @@ class Client(Face):
             raise Unreachable(self._at.stream, f"silent for {timeout_s:g} s") from None
         except OSError as error:
             raise Unreachable(self._at.stream, str(error)) from None
-        if self._closed.is_set():
+        if self._closed:
             return
-        with self._lock:
+        with self._turns.lock:
             self._session.received(data)
             self._flush()
 
@@ -185,18 +202,26 @@ class Client(Face):
             with suppress(OSError):  # reading will tell
                 self._socket.sendall(data)
 
+    def _leave_as_reader(self) -> None:
+        self._leave(is_reader=True)
+
     def _leave(self, *, is_reader: bool) -> None:
         """Whoever reads closes the socket: its number, closed by another thread, could be that of another connection
         by the time that the reader comes to wait for it. So the others only shut the connection down, which wakes it."""
-        with self._lock:
+        with self._turns.at_work(), self._turns.lock:
             self._session.leave()
             if self._socket is not None:
                 with suppress(OSError):
                     self._socket.settimeout(_LAST_WORDS_S)
                     self._flush()
-                    self._socket.shutdown(socket.SHUT_RDWR)
+                self._shut_down()
             if is_reader:
                 self._drop()
+
+    def _shut_down(self) -> None:
+        if self._socket is not None:
+            with suppress(OSError):  # ssl's own shutdown() takes the encryption away from whoever is reading
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def _drop(self) -> None:
         if self._socket is not None:

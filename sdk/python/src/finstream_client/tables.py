@@ -22,6 +22,7 @@ __all__ = ["to_pandas", "to_polars"]
 
 _TIMES: Final = ("ts_event", "ts_recv")
 _DECIMALS: Final = ("price", "volume", "bid_price", "bid_volume", "ask_price", "ask_volume")
+_POLARS_DIGITS: Final = 38
 _COLUMNS: Final = (*_TIMES, "asset", "seq", "symbol", "exchange", *_DECIMALS, "side", "trade_id", "conflated",
 "simulated")
 
@@ -46,6 +47,8 @@ def to_polars(ticks: Iterable[object], *, floats: bool = False) -> pl.DataFrame:
 
     Raises:
       ImportError: polars is not installed.
+      ValueError: The values of a column together need more than the 38 digits that polars' Decimal has; ``floats=True``
+        takes them.
     """
     import polars as pl
 
@@ -55,7 +58,7 @@ def to_polars(ticks: Iterable[object], *, floats: bool = False) -> pl.DataFrame:
         **dict.fromkeys(_TIMES, pl.Datetime("us", "UTC")),
     }  # fmt: skip
     for name in _DECIMALS:
-        types[name] = pl.Float64 if floats else pl.Decimal(38, _places(columns[name]))
+        types[name] = pl.Float64 if floats else pl.Decimal(_POLARS_DIGITS, _places(name, columns[name]))
     return pl.DataFrame({name: pl.Series(name, columns[name], dtype=types[name]) for name in _COLUMNS})
 
 
@@ -69,5 +72,14 @@ def _columns(ticks: Iterable[object], floats: bool) -> dict[str, list[Any]]:
     return columns
 
 
-def _places(values: Iterable[Decimal | None]) -> int:
-    return max((-int(value.as_tuple().exponent) for value in values if value is not None and value.is_finite()), default=0)
+def _places(name: str, values: Iterable[Decimal | None]) -> int:
+    """Digits after the point. polars itself makes null of what does not fit, without a word."""
+    finite = [value for value in values if value is not None and value.is_finite()]
+    places = max((0, *(-int(value.as_tuple().exponent) for value in finite)))
+    digits = max((0, *(value.adjusted() + 1 for value in finite)))
+    if digits + places > _POLARS_DIGITS:
+        raise ValueError(
+            f"{name}: {digits} digits before the point and {places} after it do not fit into the {_POLARS_DIGITS} of "
+            "polars' Decimal: pass floats=True, or use to_pandas"
+        )
+    return places

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import TypeVar
 
 import trio
@@ -34,7 +35,8 @@ class _Connection(Connection):
             raise TimeoutError from None
 
     def drop(self) -> None:
-        self._plain.socket.close()
+        with suppress(RuntimeError):  # Trio has ended before
+            self._plain.socket.close()
 
 
 class _Network:

@@ -19,7 +19,7 @@ import trio
 import finstream_client
 import finstream_client.asyncio
 import finstream_client.trio
-from finstream_client import AsyncRest, Refused, Rest, Subscribed, Tick, Unreachable, to_polars
+from finstream_client import AsyncRest, Closed, Refused, Rest, Subscribed, Tick, Unreachable, to_polars
 
 from .engine import Engine, free_ports
 
@@ -58,11 +58,15 @@ def test_a_loop(engine: Engine) -> None:
     assert client.uuid is not None
     assert len(to_polars(ticks)) == 5
     until(engine, client.uuid, "waiting")  # leaving the loop closed the connection
-    assert next(client.stream()).symbol == "S0"  # and its topics are back in the next one
+    client.subscribe("tick:S0")
+    assert next(client.stream()).symbol == "S0"
+    assert next(client.stream()).symbol == "S0"  # and what was subscribed to is back in the next one
     client.close()
     assert state_of(engine, client.uuid) == "unknown-client"
     client.close()
-    assert list(client.stream("tick")) == []
+    with pytest.raises(Closed, match="this client is closed") as caught:
+        next(client.stream("tick"))
+    assert caught.value.code == "closed"
 
 
 def test_a_loop_in_one_line_leaves_nothing_open(engine: Engine) -> None:
@@ -215,3 +219,124 @@ def test_cancelled_by_asyncio(engine: Engine) -> None:
             await task
 
     asyncio.run(main())
+
+
+def test_a_second_loop_that_is_refused_leaves_the_first_as_it_was(engine: Engine) -> None:
+    with sync_client(engine) as client:
+        first = client.raw("tick")
+        next(first)
+        for second in (client.raw("tick"), client.messages("tick")):
+            with pytest.raises(RuntimeError, match="one client for each loop"):
+                next(second)
+        assert all(isinstance(raw, bytes) for raw in islice(first, 50))
+
+
+@pytest.mark.parametrize("face", ["asyncio", "trio"])
+def test_a_second_loop_on_an_event_loop(engine: Engine, face: str) -> None:
+    async def main(module: Any) -> None:
+        async with module.connect(engine.public_url, stream_url=engine.stream_url) as client, aclosing(client.raw("tick")) as first:
+            await anext(first)
+            for second in (client.raw("tick"), client.messages("tick")):
+                with pytest.raises(RuntimeError, match="one client for each loop"):
+                    await anext(second)
+            for _ in range(50):
+                assert isinstance(await anext(first), bytes)
+        with pytest.raises(Closed):
+            await anext(client.stream("tick"))
+
+    run(face, main)
+
+
+@pytest.mark.parametrize("face", ["asyncio", "trio"])
+def test_leaving_a_loop_on_an_event_loop_ends_it_at_once(engine: Engine, face: str) -> None:
+    async def fail(client: Any) -> None:
+        async for _ in client.raw("tick"):
+            raise KeyError
+
+    async def main(module: Any) -> None:
+        async with module.connect(engine.public_url, stream_url=engine.stream_url) as client:
+            async for tick in client.stream("tick:S0"):
+                assert tick.symbol == "S0"
+                break
+            with pytest.raises(KeyError):
+                await fail(client)
+            async for item in client.messages("tick:S1"):
+                if isinstance(item, Tick):
+                    break
+            assert client._connection is None
+            held = client.stream("tick")
+            await anext(held)
+            with pytest.raises(RuntimeError, match="aclosing"):
+                await anext(client.stream("tick"))
+            await held.aclose()
+            with pytest.raises(StopAsyncIteration):
+                await anext(held)
+            assert isinstance(await anext(client.stream("tick")), Tick)
+        gc.collect()  # a socket or a generator that was left behind would warn
+
+    run(face, main)
+
+
+@pytest.mark.parametrize("face", ["asyncio", "trio"])
+def test_a_loop_that_another_thread_lets_go(engine: Engine, face: str) -> None:
+    """The next one ends it, in the thread that may."""
+
+    async def main(module: Any) -> None:
+        async with module.connect(engine.public_url, stream_url=engine.stream_url) as client:
+            held = [client.stream("tick")]
+            await anext(held[0])
+            thread = threading.Thread(target=held.clear)
+            thread.start()
+            thread.join()
+            assert client._connection is not None
+            assert isinstance(await anext(client.stream("tick")), Tick)
+
+    run(face, main)
+
+
+def test_cancelled_while_it_waits_for_the_next(engine: Engine) -> None:
+    async def main() -> None:
+        async with finstream_client.trio.connect(engine.public_url, stream_url=engine.stream_url) as client:
+            loop = client.raw("tick")
+            await anext(loop)
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                while True:
+                    await anext(loop)
+            assert client._connection is None
+            with pytest.raises(StopAsyncIteration):
+                await anext(loop)
+            assert isinstance(await anext(client.stream("tick")), Tick)
+
+    trio.run(main)
+
+
+def test_topics_of_a_loop_end_with_it(engine: Engine) -> None:
+    with sync_client(engine) as client:
+        for symbol in ("S0", "S1", "S0"):
+            ticks = list(islice(client.stream(f"tick:{symbol}"), 20))
+            assert {tick.symbol for tick in ticks} == {symbol}
+        client.subscribe("tick:S1")
+        assert {tick.symbol for tick in islice(client.stream("tick:S0"), 20)} == {"S0", "S1"}
+        assert {tick.symbol for tick in islice(client.stream(), 20)} == {"S1"}
+
+
+@pytest.mark.parametrize("face", ["asyncio", "trio"])
+def test_topics_of_a_loop_end_with_it_on_an_event_loop(engine: Engine, face: str) -> None:
+    async def main(module: Any) -> None:
+        async with module.connect(engine.public_url, stream_url=engine.stream_url) as client:
+            for symbol in ("S0", "S1", "S0"):
+                loop = client.stream(f"tick:{symbol}")
+                assert {(await anext(loop)).symbol for _ in range(20)} == {symbol}
+                del loop
+
+    run(face, main)
+
+
+def test_topics_that_the_engine_had_before_outlive_a_loop(engine: Engine) -> None:
+    with Rest(engine.public_url) as rest:
+        uuid = rest.send("POST", "/v1/clients").json()["uuid"]
+        rest.send("PUT", f"/v1/clients/{uuid}/subscriptions", body=b'{"topics":["tick:S0"]}')
+    with sync_client(engine, uuid=uuid) as client:
+        assert {tick.symbol for tick in islice(client.stream("tick:S0", "tick:S1"), 20)} == {"S0", "S1"}
+        assert {tick.symbol for tick in islice(client.stream(), 20)} == {"S0"}
