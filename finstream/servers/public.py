@@ -126,7 +126,7 @@ def public_routes(
         ),
         Route(
             method="GET", path="/metrics", operation="metrics", summary="The metrics, in Prometheus' text format.",
-            handler=metrics, answer=str, media_type=MEDIA_TYPE,
+            handler=metrics, answer=str, media_type=MEDIA_TYPE, problems=("not-ready",),
         ),
         *health_routes(readiness, memory),
     ]  # fmt: skip

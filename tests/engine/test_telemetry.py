@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from websockets.sync.client import connect
 
 from finstream.services.metrics_table import METRICS
 from finstream.services.telemetry_view import Telemetry
@@ -131,6 +133,39 @@ def test_the_health_of_a_feed_is_told(engine: Any, tools: Any) -> None:
     assert len(told) == 2
     engine.admin("POST", "/v1/assets/tick/pause")
     tools.until(lambda: health()["tick"] is None)
+
+
+def test_where_the_market_is_not_open_telemetry_and_the_arena_agree(engine: Any, tools: Any) -> None:
+    engine.config["market"] = {"simulate": "after-hours"}
+    once = """printf '{"symbol":"AAPL","price":"1","ts":%s}\\n' "$(date +%s%N)"; exec sleep 3600"""
+    engine.config["assets"]["share"] = {"command": ["sh", "-c", once], "origin": "synthetic", "start": "always", "market": "nasdaq"}
+    engine.start()
+
+    def place() -> dict[str, Any]:
+        return next(asset for asset in telemetry(engine)["assets"] if asset["name"] == "share")["arena"] or {}
+
+    # Anywhere else this silence would be held against it.
+    told = tools.until(lambda: (found := place()).get("silent_ms", 0) > 2500 and found)
+    assert told["lag_smoothed_us"] < 1_000_000
+    ranked = next(row for row in engine.public("GET", "/v1/arena").json()["arena"] if row["asset"] == "share")
+    assert (told["severity"], told["degraded"]) == (ranked["severity"], ranked["degraded"]) == (0, False)
+    assert '\nfinstream_asset_severity{asset="share"} 0\n' in engine.public("GET", "/metrics").text
+
+
+def test_without_a_file_descriptor_left_it_goes_on(engine: Any, tools: Any) -> None:
+    engine.config["telemetry"] = {"period_s": 1}
+    engine.start()
+    with connect(engine.ready["admin"].replace("http", "ws", 1) + "/v1/noc", proxy=None, legacy=True, max_size=1 << 24) as noc:
+        noc.send('{"op":"watch","telemetry_s":1,"events":false}')
+        tools.hear(noc, "telemetry")
+        _, most = resource.prlimit(engine.process.pid, resource.RLIMIT_NOFILE)
+        before = resource.prlimit(engine.process.pid, resource.RLIMIT_NOFILE, (8, most))  # more are open, and stay so
+        for _ in range(3):
+            tools.hear(noc, "telemetry")
+        assert engine.process.poll() is None
+        resource.prlimit(engine.process.pid, resource.RLIMIT_NOFILE, before)
+    tools.until(lambda: telemetry(engine)["system"]["most_fds"] == before[0])
+    assert engine.stop() == 0
 
 
 def test_who_was_let_go_is_told_with_the_receipt(engine: Any, tools: Any) -> None:
