@@ -17,6 +17,7 @@ from websockets.sync.client import connect
 
 from finstream.services.metrics_table import METRICS
 from finstream.services.telemetry_view import Telemetry
+from finstream.vocabulary.reasons import CLOSINGS
 
 SABOTEUR = """
 import os, socket, threading
@@ -195,6 +196,8 @@ def test_the_metrics_are_those_of_the_table(busy: Any) -> None:
         assert not re.search(r"_(ms|us|ns|milliseconds|kib|mib|percent)(_|$)", metric.name), "base units only"
         for sample in family.samples:
             assert set(sample.labels) - {"le"} == set(metric.labels)
+    ended = {sample.labels["reason"]: sample.value for sample in families["finstream_connections_ended"].samples}
+    assert ended == dict.fromkeys(CLOSINGS, 0) | {"client_left": 1}
     ticks = {sample.labels["asset"]: sample.value for sample in families["finstream_asset_ticks"].samples}
     assert ticks["tick"] > 0
     assert {sample.value for sample in families["finstream_ready"].samples} == {1}
@@ -217,7 +220,7 @@ def test_clients_and_symbols_make_no_labels(busy: Any, tools: Any) -> None:
         text = busy.public("GET", "/metrics").text
         return sorted(re.sub(r" \S+$", "", line) for line in text.splitlines() if not line.startswith("#"))
 
-    # What an asset rejected for the first time, or an end of a new kind, may add a line; clients and symbols must not.
+    # What an asset rejected for the first time may add a line; clients and symbols must not.
     tools.until(lambda: 'finstream_asset_rejected_lines_total{asset="bad",reason="not_json"}' in lines())
     time.sleep(1.1)  # what is told may be a second old
     before = lines()
