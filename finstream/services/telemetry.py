@@ -27,6 +27,8 @@ __all__ = ["FRESH_S", "Telemetry"]
 FRESH_S = 1.0
 """A look that is younger serves whoever asks: many who ask cost no more than one."""
 
+_RECENT_S = 0.5
+"""A look that is younger is told instead of another one: rates over less would say little."""
 _COMPLAIN_EVERY_S = 60.0
 """A machine that has run out of something stays so for a while; a line for each look would only fill its disk as well."""
 
@@ -86,7 +88,7 @@ class Telemetry:
           RequestError: ``not-ready``; the machine does not let us look.
         """
         try:
-            return await self._fresh()
+            return await self._younger_than(FRESH_S)
         except LookFailedError as error:
             raise RequestError("not-ready", f"the engine cannot look at itself just now: {error}") from error
 
@@ -104,7 +106,7 @@ class Telemetry:
 
     async def _tell(self) -> None:
         try:
-            view = await self._fresh()
+            view = await self._younger_than(_RECENT_S)
         except LookFailedError as error:
             now = trio.current_time()
             if now - self._complained_at >= _COMPLAIN_EVERY_S:
@@ -117,10 +119,9 @@ class Telemetry:
             self._summed_up_at = now
             self._sum_up(view)
 
-    async def _fresh(self) -> View:
-        """One that somebody has just asked for will do: rates over less than FRESH_S tell little."""
+    async def _younger_than(self, age_s: float) -> View:
         async with self._looking:
-            if self._latest is None or trio.current_time() - self._looked_at >= FRESH_S:
+            if self._latest is None or trio.current_time() - self._looked_at >= age_s:
                 return await self._take()
             return self._latest
 
