@@ -186,6 +186,7 @@ class Engine:
             config=self._config.statistics,
             servers=lambda: self._front.statistics(),
             market=self._metronome.view_now,
+            hours=self._hours,
         )
         look = Look(parts, epoch=self._epoch, mode=settings.mode)
         self._telemetry = Telemetry(settings.telemetry, look, bus=self._bus, logger=get_logger("telemetry"))

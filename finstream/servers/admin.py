@@ -117,7 +117,7 @@ def admin_routes(commands: Commands, *, readiness: Readiness, memory: MemoryGuar
         ),
         Route(
             method="GET", path="/v1/telemetry", operation="telemetry", summary="How everything is: at most a second old.",
-            handler=commands.telemetry, answer=Telemetry,
+            handler=commands.telemetry, answer=Telemetry, problems=("not-ready",),
         ),
         Route(
             method="PUT", path="/v1/logs/level", operation="setLogLevel", summary="Change how much is logged, at once.",

@@ -1,6 +1,6 @@
 """What an operator can have done. REST and the NOC's WebSocket both end up here.
 
-Each command is an event on the bus and a line in the log, with where it came from.
+Each command that changes something is an event on the bus and a line in the log, with where it came from.
 """
 
 from __future__ import annotations

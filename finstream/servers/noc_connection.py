@@ -20,7 +20,7 @@ from finstream.services.bus import Bus
 from finstream.services.log_taps import LogTap
 from finstream.services.logs import Logger, Logs
 from finstream.services.ports import Clock
-from finstream.services.telemetry import Telemetry
+from finstream.services.telemetry import FRESH_S, Telemetry
 from finstream.vocabulary.events import TelemetryTick
 from finstream.vocabulary.noc import LogFilter, NocEvent, NocGoodbye, NocLog, NocMessage, NocTelemetry, Watch
 
@@ -116,7 +116,8 @@ class NocConnection:
         if watch.telemetry_s is not None:
             view = await self._around.telemetry.latest()
             self._put(NocTelemetry(telemetry=msgspec.Raw(_encoder.encode(view))))
-            self._telemetry_due = trio.current_time() + watch.telemetry_s
+            # The next one that is told may come before its time, but not long after it.
+            self._telemetry_due = trio.current_time() + max(watch.telemetry_s / 2, FRESH_S)
         await self._tasks.start(self._keep_watching, watch, self._watching)
 
     # --- what it watches ---

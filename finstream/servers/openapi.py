@@ -19,6 +19,7 @@ __all__ = ["describe"]
 _PARAMETERS = {
     "uuid": "The client, as POST /v1/clients named it.",
     "asset": "The asset's name in the configuration.",
+    "symbol": "The symbol, with a dash for its slash: BTC-USDT.",
 }
 _ANY_REQUEST = ("malformed-request", "foreign-host", "head-too-large", "internal-error")
 _WITH_BODY = ("malformed-body", "invalid-field", "request-timeout", "body-too-large", "unsupported-media-type")

@@ -13,6 +13,7 @@ from finstream.pump import AssetStatistics, Pump
 from finstream.servers.openapi import describe
 from finstream.servers.readiness import Readiness
 from finstream.servers.routes import Call, Route
+from finstream.servers.symbols import symbol_routes
 from finstream.services import arena_view
 from finstream.services.arena_view import ArenaPlace
 from finstream.services.feed_judgement import Hours
@@ -126,8 +127,9 @@ def public_routes(
         ),
         Route(
             method="GET", path="/metrics", operation="metrics", summary="The metrics, in Prometheus' text format.",
-            handler=metrics, answer=str, media_type=MEDIA_TYPE,
+            handler=metrics, answer=str, media_type=MEDIA_TYPE, problems=("not-ready",),
         ),
+        *symbol_routes(pump=pump, supervisor=supervisor, hours=hours),
         *health_routes(readiness, memory),
     ]  # fmt: skip
     return with_description("FinStream", _DESCRIPTION, routes)

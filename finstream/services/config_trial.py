@@ -34,6 +34,6 @@ def try_out(running: Settings, path: Path, text: str | None) -> Plan:
     Raises:
       ConfigError: it would be rejected.
     """
-    new = load(path) if text is None else read(text, str(path))
+    new = load(path) if text is None else read(text, "the text")
     effective(running, new)
     return plan(running, new)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from finstream.services.telemetry_view import AssetFigures, ChildFigures, SinkFigures, Telemetry
+from finstream.vocabulary.reasons import CLOSINGS
 
 __all__ = ["METRICS", "Metric", "Sample"]
 
@@ -161,7 +162,8 @@ METRICS = (
            lambda view: [(("connected",), view.clients.connected),
                          (("waiting",), view.clients.registered - view.clients.connected)]),
     Metric("finstream_connections_ended_total", "counter", ("reason",), "Connections of clients that ended, by reason.",
-           _counts(lambda view: view.clients.endings)),
+           # From the start: an increase from nothing at all to 1 is none for Prometheus.
+           _counts(lambda view: dict.fromkeys(CLOSINGS, 0) | view.clients.endings)),
     Metric("finstream_delivered_messages_total", "counter", (), "Messages handed to the kernel, for clients and sinks.",
            _one(lambda view: view.clients.totals.delivered)),
     Metric("finstream_sent_bytes_total", "counter", (), "Bytes handed to the kernel, for clients and sinks.",

@@ -72,8 +72,22 @@ class Processes:
         self._engine = _Look(os.getpid())
         self._started_at = int(self._engine.process.create_time() * 1e6)
         self._children: dict[int, _Look] = {}
+        self._system: SystemStatistics | None = None
 
     def system(self) -> SystemStatistics:
+        """As it is now; as it was the time before where the kernel does not tell (all file descriptors are in use, say).
+
+        Raises:
+          OSError, psutil.Error: it has not told yet.
+        """
+        try:
+            self._system = self._read()
+        except (psutil.Error, OSError):
+            if self._system is None:
+                raise
+        return self._system
+
+    def _read(self) -> SystemStatistics:
         memory = psutil.virtual_memory()
         return SystemStatistics(
             engine=self._engine.again(),
@@ -86,7 +100,7 @@ class Processes:
         )
 
     def children(self, pids: Iterable[int]) -> dict[int, ProcessStatistics]:
-        """By pid; those that have just ended are left out."""
+        """By pid; those of which the kernel tells nothing are left out: most have just ended."""
         looks, self._children = self._children, {}
         found = {}
         for pid in pids:
@@ -95,5 +109,5 @@ class Processes:
                 found[pid] = look.again()
                 self._children[pid] = look
             except (psutil.Error, OSError):
-                continue  # it has ended meanwhile
+                continue  # it has ended meanwhile, or the kernel does not tell just now
         return found

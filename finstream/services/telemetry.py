@@ -1,7 +1,8 @@
 """Telemetry: looks at all parts in turn, and tells what it saw.
 
 Each look goes onto the bus as a ``TelemetryTick``, and is kept until the next one. There is one look every ``telemetry.period_s``,
-more often for as long as somebody asks for that. Who asks in between gets one that is at most a second old.
+more often for as long as somebody asks for that. Who asks in between gets one that is at most a second old, and does not put
+off the next one that is told.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import trio
 
 from finstream.services.logs import Logger
 from finstream.services.ports import Publisher
-from finstream.services.telemetry_look import Look
+from finstream.services.telemetry_look import Look, LookFailedError
 from finstream.services.telemetry_view import Telemetry as View
+from finstream.vocabulary.errors import RequestError
 from finstream.vocabulary.events import TelemetryTick
 from finstream.vocabulary.settings import TelemetrySettings
 
@@ -24,6 +26,11 @@ __all__ = ["FRESH_S", "Telemetry"]
 
 FRESH_S = 1.0
 """A look that is younger serves whoever asks: many who ask cost no more than one."""
+
+_RECENT_S = 0.5
+"""A look that is younger is told instead of another one: rates over less would say little."""
+_COMPLAIN_EVERY_S = 60.0
+"""A machine that has run out of something stays so for a while; a line for each look would only fill its disk as well."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -41,6 +48,8 @@ class Telemetry:
         self._looking = trio.Lock()
         self._latest: View | None = None
         self._looked_at = -float("inf")
+        self._told_at = -float("inf")
+        self._complained_at = -float("inf")
         self._summed_up_at = trio.current_time()
         self._took_s = 0.0
         self._looks = 0
@@ -49,10 +58,11 @@ class Telemetry:
         """Look at everything, at once and then once a period, until cancelled."""
         task_status.started()
         while True:
-            if trio.current_time() - self._looked_at >= self._period_s():
+            if trio.current_time() - self._told_at >= self._period_s():
                 await self._tell()
+                self._told_at = trio.current_time()
             self._news = trio.Event()
-            with trio.move_on_at(self._looked_at + self._period_s()):
+            with trio.move_on_at(self._told_at + self._period_s()):
                 await self._news.wait()
 
     def apply(self, settings: TelemetrySettings) -> None:
@@ -72,11 +82,15 @@ class Telemetry:
             self._asked += Counter()  # drops those that nobody asks for any more
 
     async def latest(self) -> View:
-        """How things are; at most FRESH_S old."""
-        async with self._looking:
-            if self._latest is None or trio.current_time() - self._looked_at >= FRESH_S:
-                return await self._take()
-            return self._latest
+        """How things are; at most FRESH_S old.
+
+        Raises:
+          RequestError: ``not-ready``; the machine does not let us look.
+        """
+        try:
+            return await self._younger_than(FRESH_S)
+        except LookFailedError as error:
+            raise RequestError("not-ready", f"the engine cannot look at itself just now: {error}") from error
 
     @property
     def looks(self) -> int:
@@ -91,13 +105,25 @@ class Telemetry:
         return min([self._settings.period_s, *self._asked])
 
     async def _tell(self) -> None:
-        async with self._looking:
-            view = await self._take()
+        try:
+            view = await self._younger_than(_RECENT_S)
+        except LookFailedError as error:
+            now = trio.current_time()
+            if now - self._complained_at >= _COMPLAIN_EVERY_S:
+                self._complained_at = now
+                self._logger.warning("telemetry could not look, and tries again", error=str(error))
+            return
         self._bus.publish(TelemetryTick(at=view.at, telemetry=msgspec.Raw(_encoder.encode(view))))
         now = trio.current_time()
         if now - self._summed_up_at >= self._settings.summary_s:
             self._summed_up_at = now
             self._sum_up(view)
+
+    async def _younger_than(self, age_s: float) -> View:
+        async with self._looking:
+            if self._latest is None or trio.current_time() - self._looked_at >= age_s:
+                return await self._take()
+            return self._latest
 
     async def _take(self) -> View:
         began = trio.current_time()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
+import psutil
 import trio
 
 import finstream
@@ -18,6 +19,7 @@ from finstream.services.census import ClientsStatistics
 from finstream.services.config_watch import ConfigStatistics
 from finstream.services.dead_letters import DeadLetterStatistics
 from finstream.services.feed_health import FeedStatistics
+from finstream.services.feed_judgement import Hours
 from finstream.services.logs import Logs
 from finstream.services.memory_guard import MemoryStatistics
 from finstream.services.processes import Processes, ProcessStatistics
@@ -34,7 +36,11 @@ from finstream.services.telemetry_view import (
 )
 from finstream.vocabulary.market import MarketView
 
-__all__ = ["Children", "Look", "Parts"]
+__all__ = ["Children", "Look", "LookFailedError", "Parts"]
+
+
+class LookFailedError(Exception):
+    """The machine does not let us look: it has no thread or no file descriptor left. The next look may succeed."""
 
 
 class Children(Protocol):
@@ -62,6 +68,7 @@ class Parts(NamedTuple):
     config: Callable[[], ConfigStatistics]
     servers: Callable[[], ServerStatistics]
     market: Callable[[], MarketView | None]
+    hours: Callable[[str], Hours]
 
 
 _OF_CHILD = tuple(name for name in ChildFigures.__struct_fields__ if name != "process")
@@ -83,14 +90,22 @@ class Look:
         self._started = trio.current_time()
 
     async def now(self) -> Telemetry:
-        """One call at a time."""
+        """One call at a time.
+
+        Raises:
+          LookFailedError: there is no telling how the machine is.
+        """
         parts = self._parts
         children = parts.children()
         pids = [child.pid for child in (*children.assets, *children.sinks) if child.pid is not None]
-        # In a thread: with hundreds of children, reading /proc would keep everybody else waiting.
-        system, found = await trio.to_thread.run_sync(self._machine, pids)
+        try:
+            # In a thread: with hundreds of children, reading /proc would keep everybody else waiting.
+            system, found = await trio.to_thread.run_sync(self._machine, pids)
+        except (OSError, psutil.Error, RuntimeError) as error:  # RuntimeError is how Python says that no thread can be started
+            raise LookFailedError(str(error)) from error
         self._rates.begin(trio.current_time())
-        places = {place.asset: place for place in arena_view.overall(parts.pump, {each.name: each for each in children.assets})}
+        assets = {each.name: each for each in children.assets}
+        places = {place.asset: place for place in arena_view.overall(parts.pump, assets, hours=parts.hours)}
         health = parts.health()
         clients = parts.clients()
         pump = parts.pump.statistics()

@@ -27,6 +27,7 @@ PROBLEMS: dict[str, ProblemKind] = {
     "foreign-host": ProblemKind(403, "Requests under this host name are not allowed"),
     "not-found": ProblemKind(404, "No such path"),
     "unknown-asset": ProblemKind(404, "No such asset"),
+    "unknown-symbol": ProblemKind(404, "No such symbol"),
     "unknown-client": ProblemKind(404, "No such client: it was never registered, or its reconnection window is over"),
     "method-not-allowed": ProblemKind(405, "The path does not know this method"),
     "request-timeout": ProblemKind(408, "The body did not arrive in time"),

@@ -141,6 +141,9 @@ def test_a_command_over_rest_is_an_event_too(engine: Any, noc: Any, tools: Any) 
         ('{"op":"watch","telemetry_s":0.1}', "invalid-field", "$.telemetry_s"),
         ('{"op":"watch","logs":{"level":"loud"}}', "invalid-field", "$.logs.level"),
         ('{"op":"plan","text":"asets: {}"}', "config-rejected", "asets"),
+        ('{"op":"plan","text":"mode: [}"}', "config-rejected", "the text, line 1, column 8"),
+        ('{"op":"plan","text":""}', "config-rejected", "the text"),
+        ('{"op":"ping","extra":1}', "invalid-field", "$.extra"),
         ('{"op":"disconnect","uuid":"nobody"}', "unknown-client", None),
         ('{"op":"ping","id":"' + "x" * 200 + '"}', "invalid-field", "$.id"),
         (b"{}", "malformed-body", None),
@@ -153,6 +156,48 @@ def test_what_cannot_be_done_is_refused(shared_engine: Any, tools: Any, request_
         assert (error["problem"], error.get("field")) == (f"urn:finstream:problem:{problem}", field)
         assert error["detail"]
         assert ask(noc, tools, "ping")["type"] == "done", "the connection lives on"
+
+
+@pytest.mark.parametrize(
+    ("request_", "op", "given_id"),
+    [
+        ('{"op":"ping","id":1,"extra":1e400}', "ping", 1),
+        ('{"op":"setLogLevel","id":[2],"level":1e400}', "setLogLevel", [2]),
+        (r'{"op":"plan","id":"three","text":"\ud800"}', "plan", "three"),
+        (r'{"op":"plan","id":"\ud800","text":"x"}', "plan", None),
+        (r'{"op":"\ud800","id":5}', None, 5),
+        ('{"op":1e400,"id":6}', None, 6),
+        ('{"op":"pause","id":7,"asset":"a","asset":"b"}', "pause", 7),
+        ('{"op":"ping","id":"' + "x" * 200 + '"}', "ping", None),
+        ('{"op":"' + "x" * 5000 + '","id":9}', "x" * 64 + "…", 9),
+        ('{"op":"explode","id":null}', "explode", None),
+        ('{"op":"ping","id":NaN}', "ping", None),
+        ('{"op":"ping","id":10', None, None),
+        ("[" * 60_000, None, None),
+    ],
+)
+def test_who_is_refused_knows_which_request_it_was(
+    shared_engine: Any, tools: Any, request_: str, op: str | None, given_id: Any
+) -> None:
+    with dial(shared_engine) as noc:
+        origin = "noc {}:{}".format(*noc.local_address)
+        noc.send(request_)
+        error = tools.hear(noc, "error")
+        assert (error.get("op"), error.get("id")) == (op, given_id)
+        assert ("op" in error, "id" in error) == (op is not None, given_id is not None)
+        line = tools.until(
+            lambda: [line for line in shared_engine.log("command refused", least=1) if line["origin"] == origin]
+        )[0]
+        assert line["op"] == op
+        assert "x" * 100 not in json.dumps([error, line])
+        assert ask(noc, tools, "ping")["type"] == "done"
+
+
+def test_an_id_comes_back_as_it_was_written(shared_engine: Any) -> None:
+    with dial(shared_engine) as noc:
+        noc.recv(timeout=10)
+        noc.send('{"op":"ping","id":1e400}')
+        assert noc.recv(timeout=10) == '{"type":"done","op":"ping","id":1e400}'
 
 
 def test_log_lines_that_fit_the_filter(engine: Any, noc: Any, tools: Any) -> None:

@@ -12,7 +12,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 METHODS = {"get", "put", "post", "delete", "patch", "options", "head", "trace"}
 PUBLIC = {
     "/v1/clients", "/v1/clients/{uuid}", "/v1/clients/{uuid}/subscriptions", "/v1/assets", "/v1/assets/{asset}",
-    "/v1/arena", "/v1/market", "/metrics", "/health/liveness", "/health/readiness", "/openapi.json",
+    "/v1/arena", "/v1/market", "/symbols", "/symbols/{symbol}", "/metrics", "/health/liveness", "/health/readiness",
+    "/openapi.json",
 }  # fmt: skip
 ADMIN = {
     "/v1/assets/{asset}/pause", "/v1/assets/{asset}/start", "/v1/assets/{asset}/restart", "/v1/config/reload",
@@ -32,7 +33,7 @@ class Interface:
     def __init__(self, engine: Any, side: str) -> None:
         self.ask = getattr(engine, side)
         self.document = self.ask("GET", "/openapi.json").json()
-        self.arguments = {"uuid": engine.register(), "asset": "tick"}
+        self.arguments = {"uuid": engine.register(), "asset": "tick", "symbol": "BTC-USDT"}
 
     def operations(self) -> list[tuple[str, str, dict[str, Any]]]:
         """The destructive ones last."""
@@ -62,9 +63,11 @@ class Interface:
 
 
 @pytest.fixture(params=["public", "admin"])
-def interface(request: pytest.FixtureRequest, engine: Any) -> Interface:
+def interface(request: pytest.FixtureRequest, engine: Any, tools: Any) -> Interface:
     engine.config["assets"]["tick"]["start"] = "always"
-    return Interface(engine.start(), request.param)
+    engine.start()
+    tools.until(lambda: engine.asset_state("tick")["statistics"]["ticks"])
+    return Interface(engine, request.param)
 
 
 def test_the_description_is_valid_and_whole(shared_engine: Any) -> None:
@@ -91,7 +94,7 @@ def test_every_route_answers_as_described(interface: Interface, tools: Any) -> N
 
 
 def test_every_route_refuses_as_described(interface: Interface) -> None:
-    nowhere = {"uuid": "no-such-client", "asset": "no-such-asset"}
+    nowhere = {"uuid": "no-such-client", "asset": "no-such-asset", "symbol": "NO-SUCH-SYMBOL"}
     for method, template, operation in interface.operations():
         path = interface.path(template, interface.arguments)
         if "{" in template:
@@ -127,9 +130,9 @@ def test_what_is_not_described_is_not_there(shared_engine: Any) -> None:
         # Of later issues:
         for path in (
             "/v1/events",
-            "/symbols",
+            "/symbols/BTC-USDT/history",
             "/ingest/tick",
             "/v1/noc",
-            *(["/"] if side == "public" else []),  # the NOC's page, on the other
+            "/" if side == "public" else "/symbols",  # each is on the other
         ):
             assert interface.ask("GET", path).status_code == 404

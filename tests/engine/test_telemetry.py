@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from typing import Any
 import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from websockets.sync.client import connect
 
 from finstream.services.metrics_table import METRICS
 from finstream.services.telemetry_view import Telemetry
+from finstream.vocabulary.reasons import CLOSINGS
 
 SABOTEUR = """
 import os, socket, threading
@@ -134,6 +137,39 @@ def test_the_health_of_a_feed_is_told(engine: Any, tools: Any) -> None:
     tools.until(lambda: health()["tick"] is None)
 
 
+def test_where_the_market_is_not_open_telemetry_and_the_arena_agree(engine: Any, tools: Any) -> None:
+    engine.config["market"] = {"simulate": "after-hours"}
+    once = """printf '{"symbol":"AAPL","price":"1","ts":%s}\\n' "$(date +%s%N)"; exec sleep 3600"""
+    engine.config["assets"]["share"] = {"command": ["sh", "-c", once], "origin": "synthetic", "start": "always", "market": "nasdaq"}
+    engine.start()
+
+    def place() -> dict[str, Any]:
+        return next(asset for asset in telemetry(engine)["assets"] if asset["name"] == "share")["arena"] or {}
+
+    # Anywhere else this silence would be held against it.
+    told = tools.until(lambda: (found := place()).get("silent_ms", 0) > 2500 and found)
+    assert told["lag_smoothed_us"] < 1_000_000
+    ranked = next(row for row in engine.public("GET", "/v1/arena").json()["arena"] if row["asset"] == "share")
+    assert (told["severity"], told["degraded"]) == (ranked["severity"], ranked["degraded"]) == (0, False)
+    assert '\nfinstream_asset_severity{asset="share"} 0\n' in engine.public("GET", "/metrics").text
+
+
+def test_without_a_file_descriptor_left_it_goes_on(engine: Any, tools: Any) -> None:
+    engine.config["telemetry"] = {"period_s": 1}
+    engine.start()
+    with connect(engine.ready["admin"].replace("http", "ws", 1) + "/v1/noc", proxy=None, legacy=True, max_size=1 << 24) as noc:
+        noc.send('{"op":"watch","telemetry_s":1,"events":false}')
+        tools.hear(noc, "telemetry")
+        _, most = resource.prlimit(engine.process.pid, resource.RLIMIT_NOFILE)
+        before = resource.prlimit(engine.process.pid, resource.RLIMIT_NOFILE, (8, most))  # more are open, and stay so
+        for _ in range(3):
+            tools.hear(noc, "telemetry")
+        assert engine.process.poll() is None
+        resource.prlimit(engine.process.pid, resource.RLIMIT_NOFILE, before)
+    tools.until(lambda: telemetry(engine)["system"]["most_fds"] == before[0])
+    assert engine.stop() == 0
+
+
 def test_who_was_let_go_is_told_with_the_receipt(engine: Any, tools: Any) -> None:
     engine.config["assets"] = {"flood": engine.asset("flood")}
     engine.config["limits"] = {"outbox_bytes": 2048, "outbox_age_ms": 50}
@@ -161,6 +197,8 @@ def test_the_metrics_are_those_of_the_table(busy: Any) -> None:
         assert not re.search(r"_(ms|us|ns|milliseconds|kib|mib|percent)(_|$)", metric.name), "base units only"
         for sample in family.samples:
             assert set(sample.labels) - {"le"} == set(metric.labels)
+    ended = {sample.labels["reason"]: sample.value for sample in families["finstream_connections_ended"].samples}
+    assert ended == dict.fromkeys(CLOSINGS, 0) | {"client_left": 1}
     ticks = {sample.labels["asset"]: sample.value for sample in families["finstream_asset_ticks"].samples}
     assert ticks["tick"] > 0
     assert {sample.value for sample in families["finstream_ready"].samples} == {1}
@@ -183,7 +221,7 @@ def test_clients_and_symbols_make_no_labels(busy: Any, tools: Any) -> None:
         text = busy.public("GET", "/metrics").text
         return sorted(re.sub(r" \S+$", "", line) for line in text.splitlines() if not line.startswith("#"))
 
-    # What an asset rejected for the first time, or an end of a new kind, may add a line; clients and symbols must not.
+    # What an asset rejected for the first time may add a line; clients and symbols must not.
     tools.until(lambda: 'finstream_asset_rejected_lines_total{asset="bad",reason="not_json"}' in lines())
     time.sleep(1.1)  # what is told may be a second old
     before = lines()

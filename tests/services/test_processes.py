@@ -19,6 +19,24 @@ def test_what_the_kernel_says_of_this_process() -> None:
     assert 0 < system.memory_available_bytes < system.memory_total_bytes
 
 
+def test_without_a_file_descriptor_left_the_last_values_stand() -> None:
+    program = """
+import os, resource
+from finstream.services.processes import Processes
+early, processes = Processes(), Processes()
+before = processes.system()
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))  # those that are open stay so
+assert processes.system() == before
+assert processes.children([os.getpid()]) == {}
+try:
+    early.system()
+except OSError as error:
+    print(error.strerror)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.stderr) == ("Too many open files\n", "")
+
+
 def test_a_busy_child_is_seen_to_be_busy_and_one_that_is_gone_is_left_out() -> None:
     processes = Processes()
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as child:

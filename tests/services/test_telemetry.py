@@ -12,6 +12,8 @@ import trio.testing
 
 from finstream.services.bus import Bus
 from finstream.services.telemetry import Telemetry
+from finstream.services.telemetry_look import LookFailedError
+from finstream.vocabulary.errors import RequestError
 from finstream.vocabulary.events import TelemetryTick
 from finstream.vocabulary.settings import TelemetrySettings
 
@@ -21,12 +23,13 @@ class _View(msgspec.Struct):
 
 
 class _Look:
-    """Sees only the time. ``takes_s`` is how long a look takes."""
+    """Sees only the time. ``takes_s`` is how long a look takes, ``fails`` whether it fails."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
         self.takes_s = 0.0
         self.under_way = 0
+        self.fails = False
 
     async def now(self) -> Any:
         self.under_way += 1
@@ -34,6 +37,8 @@ class _Look:
         self.times.append(round(trio.current_time() - START, 3))
         await trio.sleep(self.takes_s)
         self.under_way -= 1
+        if self.fails:
+            raise LookFailedError("can't start new thread")
         return _View(len(self.times))
 
 
@@ -41,13 +46,13 @@ START = 0.0
 
 
 class _Rig:
-    def __init__(self, period_s: float = 10.0) -> None:
+    def __init__(self, period_s: float = 10.0, summary_s: float = 86400) -> None:
         global START
         START = trio.current_time()
         self.look = _Look()
         self.bus = Bus()
         self.service = Telemetry(
-            TelemetrySettings(period_s=period_s, summary_s=86400), self.look, bus=self.bus, logger=structlog.get_logger()  # type: ignore[arg-type]
+            TelemetrySettings(period_s=period_s, summary_s=summary_s), self.look, bus=self.bus, logger=structlog.get_logger()  # type: ignore[arg-type]
         )
 
 
@@ -89,6 +94,50 @@ async def test_many_who_ask_cost_no_more_than_one(autojump_clock: Any, nursery: 
     assert (await rig.service.latest()).at == 2
 
 
+@pytest.mark.parametrize("pause_s", [0.3, 1.0, 1.3, 7.0])
+async def test_who_asks_puts_off_nobody_who_is_told(pause_s: float, autojump_clock: Any, nursery: trio.Nursery) -> None:
+    rig = _Rig(period_s=10.0)
+
+    async def ask() -> None:
+        while True:
+            await rig.service.latest()
+            await trio.sleep(pause_s)
+
+    told: list[float] = []
+    with rig.bus.subscribe("test") as events:
+        nursery.start_soon(ask)
+        await nursery.start(rig.service.run)
+        with trio.move_on_after(60.5):
+            async for event in events:
+                assert isinstance(event, TelemetryTick)
+                told.append(round(trio.current_time() - START, 3))
+                assert event.at >= len(rig.look.times), "it is the newest look"
+                assert told[-1] - rig.look.times[-1] <= 0.5
+    assert told == [0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0]
+
+
+async def test_a_look_that_fails_is_logged_once_in_a_while_and_tried_again(
+    autojump_clock: Any, nursery: trio.Nursery, logged: list[dict[str, Any]]
+) -> None:
+    rig = _Rig(period_s=1.0)
+    with rig.bus.subscribe("test") as events:
+        await nursery.start(rig.service.run)
+        await events.receive()
+        rig.look.fails = True
+        await trio.sleep(90.5)
+        assert len(rig.look.times) == 91
+        complaints = [line for line in logged if line["log_level"] == "warning"]
+        assert [line["error"] for line in complaints] == ["can't start new thread"] * 2
+        with pytest.raises(RequestError, match="can't start new thread") as refused:
+            await rig.service.latest()
+        assert refused.value.problem == "not-ready"
+        with pytest.raises(trio.WouldBlock):
+            events.receive_nowait()
+        rig.look.fails = False
+        await trio.sleep(1)
+        assert isinstance(events.receive_nowait(), TelemetryTick)
+
+
 async def test_another_period_holds_at_once(autojump_clock: Any, nursery: trio.Nursery) -> None:
     rig = _Rig()
     await nursery.start(rig.service.run)
@@ -102,6 +151,6 @@ async def test_another_period_holds_at_once(autojump_clock: Any, nursery: trio.N
 
 
 @pytest.fixture(autouse=True)
-def _quiet() -> Any:
+def logged() -> Any:
     with structlog.testing.capture_logs() as lines:
         yield lines

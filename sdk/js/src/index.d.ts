@@ -373,9 +373,10 @@ export declare class Rest {
   /** Best first. */
   arena(symbol?: string): Promise<Ranked[]>;
   market(): Promise<Market>;
-  symbols(): Promise<any>;
-  symbol(symbol: string): Promise<any>;
-  history(symbol: string, limit?: number): Promise<any>;
+  /** What was ticked since the engine started, and by which assets; by name. One request for every 10,000. */
+  symbols(): Promise<{ symbol: string; assets: string[] }[]>;
+  /** The assets that have ticked it, best first. Refused, as `unknown-symbol`: nobody has. */
+  symbol(symbol: string): Promise<Ranked[]>;
   /** Returns the UUID. */
   register(kind?: string): Promise<string>;
   client(uuid: string): Promise<Record<string, unknown>>;

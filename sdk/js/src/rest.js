@@ -1,7 +1,5 @@
 import { FinStreamError } from "./errors.js";
 
-const inPath = (symbol) => encodeURIComponent(symbol.replaceAll("/", "-"));
-
 /** What there is to ask the engine over HTTP. See index.d.ts. */
 export class Rest {
   constructor(base, { fetch = globalThis.fetch } = {}) {
@@ -13,9 +11,16 @@ export class Rest {
   asset = (name) => this.ask("/v1/assets/" + encodeURIComponent(name));
   arena = async (symbol) => (await this.ask("/v1/arena" + (symbol ? "?symbol=" + encodeURIComponent(symbol) : ""))).arena;
   market = () => this.ask("/v1/market");
-  symbols = () => this.ask("/symbols");
-  symbol = (name) => this.ask("/symbols/" + inPath(name));
-  history = (name, limit) => this.ask(`/symbols/${inPath(name)}/history` + (limit ? "?limit=" + limit : ""));
+  symbols = async () => {
+    let { symbols, next } = await this.ask("/symbols");
+    while (next) {
+      const page = await this.ask("/symbols?after=" + encodeURIComponent(next));
+      symbols = symbols.concat(page.symbols);
+      next = page.next;
+    }
+    return symbols;
+  };
+  symbol = async (name) => (await this.ask("/symbols/" + encodeURIComponent(name.replaceAll("/", "-")))).arena;
   register = async (kind) => (await this.ask("/v1/clients", "POST", kind && { class: kind })).uuid;
   client = (uuid) => this.ask("/v1/clients/" + uuid);
   unregister = (uuid) => this.ask("/v1/clients/" + uuid, "DELETE");

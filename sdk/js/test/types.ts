@@ -29,5 +29,9 @@ export async function run(): Promise<void> {
   // @ts-expect-error there is no such policy
   await exact.subscribe("binance", { policy: "wait" });
   const [first] = await client.rest.arena("BTC/USDT");
+  const symbols: string[] = (await client.rest.symbols()).map(({ symbol, assets }) => symbol + assets.join());
+  const places: number[] = (await client.rest.symbol("BTC/USDT")).map(({ rank }) => rank);
+  // @ts-expect-error the engine keeps no history
+  client.rest.history;
   console.log(first?.rank, new FinStreamError("x").status);
 }

@@ -113,11 +113,22 @@ test("behind is who gets messages later than at best, or lets them wait; calm ha
   assert.equal(pace.judge(0).behind, false);
 });
 
+test("symbols come in pages, and are one list", async () => {
+  const pages = {
+    "/symbols": { symbols: [1, 2], next: "B/C" }, "/symbols?after=B%2FC": { symbols: [3], next: "Ä" }, "/symbols?after=%C3%84": { symbols: [] },
+  };
+  const fetch = async (url) => new Response(JSON.stringify(pages[url.replace("http://engine", "")]));
+  assert.deepEqual(await new Rest("http://engine", { fetch }).symbols(), [1, 2, 3]);
+});
+
 test("REST helpers ask for what the documentation names, and problems keep their members", async () => {
   const asked = [];
   const server = createServer((request, response) => {
     asked.push(`${request.method} ${request.url}`);
-    const answers = { "/v1/assets": { assets: [1] }, "/v1/arena?symbol=BTC%2FUSDT": { arena: [2] }, "/v1/market": { status: "open" } };
+    const answers = {
+      "/symbols/ETH-USDT": { symbol: "ETH/USDT", arena: [3] },
+      "/v1/assets": { assets: [1] }, "/v1/arena?symbol=BTC%2FUSDT": { arena: [2] }, "/v1/market": { status: "open" },
+    };
     const [status, body] = answers[request.url] ? [200, answers[request.url]] : [404, { type: "urn:x", detail: "not here", field: "$.a" }];
     response.writeHead(request.url === "/symbols" ? 502 : status, { "retry-after": "7" });
     response.end(request.url === "/symbols" ? "<html>" : JSON.stringify(body));
@@ -130,10 +141,10 @@ test("REST helpers ask for what the documentation names, and problems keep their
   assert.equal((await rest.market()).status, "open");
   await assert.rejects(rest.asset("a/b"), { name: "FinStreamError", message: "not here", status: 404, type: "urn:x", field: "$.a" });
   await assert.rejects(rest.symbol("BTC/USDT"));
-  await assert.rejects(rest.history("BTC/USDT", 5));
+  assert.deepEqual(await rest.symbol("ETH/USDT"), [3]);
   await assert.rejects(rest.symbols(), { status: 502, retry_after_s: 7, title: "no JSON came from /symbols" });
   assert.deepEqual(asked.slice(3), [
-    "GET /v1/assets/a%2Fb", "GET /symbols/BTC-USDT", "GET /symbols/BTC-USDT/history?limit=5", "GET /symbols",
+    "GET /v1/assets/a%2Fb", "GET /symbols/BTC-USDT", "GET /symbols/ETH-USDT", "GET /symbols",
   ]);
   server.closeAllConnections();
   server.close();

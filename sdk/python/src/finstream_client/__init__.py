@@ -31,13 +31,13 @@ from finstream_client.messages import (
     decode,
 )
 from finstream_client.notices import Connected, Disconnected, Lost, Notice, Receipt, Registered, Retrying
-from finstream_client.rest import ArenaRow, Asset, AsyncRest, Market, Rest
+from finstream_client.rest import ArenaRow, Asset, AsyncRest, Market, Rest, Symbol
 from finstream_client.sync import Client, connect
 from finstream_client.tables import to_pandas, to_polars
 
 __all__ = [
     "ArenaRow", "Asset", "AssetState", "AsyncRest", "Backoff", "Choices", "Client", "Closed", "Connected", "Data", "Disconnected",
     "Ended", "Error", "FinStreamError", "Gap", "Goodbye", "Health", "Lost", "Market", "Message", "Notice", "Other", "Pong",
-    "ProtocolViolation", "Receipt", "Refused", "Registered", "Rest", "Retrying", "Subscribed", "Switch", "Tick", "Unreachable",
-    "Unsubscribed", "Warning", "Welcome", "connect", "decode", "to_pandas", "to_polars",
+    "ProtocolViolation", "Receipt", "Refused", "Registered", "Rest", "Retrying", "Subscribed", "Switch", "Symbol", "Tick",
+    "Unreachable", "Unsubscribed", "Warning", "Welcome", "connect", "decode", "to_pandas", "to_polars",
 ]  # fmt: skip

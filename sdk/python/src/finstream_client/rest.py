@@ -17,7 +17,7 @@ from finstream_client._problems import read_problem
 from finstream_client.errors import ProtocolViolation, Refused, Unreachable
 from finstream_client.notices import Receipt
 
-__all__ = ["ArenaRow", "Asset", "AsyncRest", "Client", "Market", "Rest"]
+__all__ = ["ArenaRow", "Asset", "AsyncRest", "Client", "Market", "Rest", "Symbol"]
 
 _LIMITS: Final = httpx.Limits(max_keepalive_connections=0)
 """None is kept open between requests, which are few: `connect(…).stream(…)` in one line has nobody who would close it."""
@@ -55,6 +55,13 @@ class ArenaRow(Struct, frozen=True, kw_only=True):
     degraded: bool = False
 
 
+class Symbol(Struct, frozen=True, kw_only=True):
+    """A symbol that was ticked since the engine started, and the assets that did."""
+
+    symbol: str
+    assets: list[str]
+
+
 class Market(Struct, frozen=True, kw_only=True):
     """``status`` is ``pre-market``, ``open``, ``after-hours`` or ``closed``; ``source`` says by whose word."""
 
@@ -88,6 +95,11 @@ class _Arena(Struct):
     arena: list[ArenaRow]
 
 
+class _Symbols(Struct):
+    symbols: list[Symbol]
+    next: str | None = None
+
+
 class _Requests:
     """What to ask, and how to read the answer."""
 
@@ -95,10 +107,10 @@ class _Requests:
     def path(*parts: str) -> str:
         return "/" + "/".join(quote(part, safe="") for part in parts)
 
-    @staticmethod
-    def symbol(name: str) -> str:
+    @classmethod
+    def symbol_path(cls, name: str) -> str:
         """``BTC/USDT`` is ``BTC-USDT`` in a path."""
-        return name.replace("/", "-")
+        return cls.path("symbols", name.replace("/", "-"))
 
     @staticmethod
     def read(answer: httpx.Response, shape: type[_T]) -> _T:
@@ -150,14 +162,18 @@ class Rest(_Requests):
     def market(self) -> Market:
         return self.read(self.send("GET", "/v1/market"), Market)
 
-    def symbols(self) -> Any:
-        """As the engine answers ``GET /symbols``, decoded from JSON."""
-        return self.read(self.send("GET", "/symbols"), object)
+    def symbols(self) -> list[Symbol]:
+        """All of them, by name; one request for every 10,000."""
+        page = self.read(self.send("GET", "/symbols"), _Symbols)
+        found = page.symbols
+        while page.next is not None:
+            page = self.read(self.send("GET", "/symbols", query={"after": page.next}), _Symbols)
+            found += page.symbols
+        return found
 
-    def symbol_history(self, symbol: str, limit: int) -> Any:
-        """As the engine answers ``GET /symbols/{symbol}/history``, decoded from JSON."""
-        path = f"{self.path('symbols', self.symbol(symbol))}/history"
-        return self.read(self.send("GET", path, query={"limit": str(limit)}), object)
+    def symbol(self, name: str) -> list[ArenaRow]:
+        """The assets that have ticked it, best first. Refused, as ``unknown-symbol``: nobody has."""
+        return self.read(self.send("GET", self.symbol_path(name)), _Arena).arena
 
     def client(self, uuid: str) -> Client:
         return self.read(self.send("GET", self.path("v1", "clients", uuid)), Client)
@@ -206,12 +222,16 @@ class AsyncRest(_Requests):
     async def market(self) -> Market:
         return self.read(await self.send("GET", "/v1/market"), Market)
 
-    async def symbols(self) -> Any:
-        return self.read(await self.send("GET", "/symbols"), object)
+    async def symbols(self) -> list[Symbol]:
+        page = self.read(await self.send("GET", "/symbols"), _Symbols)
+        found = page.symbols
+        while page.next is not None:
+            page = self.read(await self.send("GET", "/symbols", query={"after": page.next}), _Symbols)
+            found += page.symbols
+        return found
 
-    async def symbol_history(self, symbol: str, limit: int) -> Any:
-        path = f"{self.path('symbols', self.symbol(symbol))}/history"
-        return self.read(await self.send("GET", path, query={"limit": str(limit)}), object)
+    async def symbol(self, name: str) -> list[ArenaRow]:
+        return self.read(await self.send("GET", self.symbol_path(name)), _Arena).arena
 
     async def client(self, uuid: str) -> Client:
         return self.read(await self.send("GET", self.path("v1", "clients", uuid)), Client)

@@ -8,7 +8,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from decimal import Decimal
 from itertools import islice
 from typing import Any
@@ -19,7 +19,7 @@ import trio
 import finstream_client
 import finstream_client.asyncio
 import finstream_client.trio
-from finstream_client import AsyncRest, Closed, Refused, Rest, Subscribed, Tick, Unreachable, to_polars
+from finstream_client import AsyncRest, Closed, Refused, Rest, Subscribed, Symbol, Tick, Unreachable, to_polars
 
 from .engine import Engine, free_ports
 
@@ -157,13 +157,30 @@ def test_rest(engine: Engine) -> None:
 
 @pytest.mark.parametrize("face", ["asyncio", "trio"])
 def test_rest_on_an_event_loop(engine: Engine, face: str) -> None:
-    async def main(_module: Any) -> None:
+    async def main(module: Any) -> None:
         async with AsyncRest(engine.public_url) as rest:
             assert [asset.name for asset in await rest.assets()] == ["tick"]
             assert (await rest.asset("tick")).name == "tick"
             assert [row.asset for row in await rest.arena("S0")] in ([], ["tick"])
+            async with aclosing(module.connect(engine.public_url, stream_url=engine.stream_url).stream("tick:S1")) as ticks:
+                await anext(ticks)
+            assert await rest.symbols() == [Symbol(symbol="S0", assets=["tick"]), Symbol(symbol="S1", assets=["tick"])]
+            assert [row.asset for row in await rest.symbol("S1")] == ["tick"]
+            with pytest.raises(Refused) as refused:
+                await rest.symbol("S/2")
+            assert refused.value.problem == "unknown-symbol"
 
     run(face, main)
+
+
+def test_rest_of_symbols(engine: Engine) -> None:
+    with closing(sync_client(engine).stream("tick:S1")) as ticks:
+        next(ticks)
+    with Rest(engine.public_url) as rest:
+        assert [each.symbol for each in rest.symbols()] == ["S0", "S1"]
+        assert [row.rank for row in rest.symbol("S0")] == [1]
+        with pytest.raises(Refused, match="DOGE-USDT"):
+            rest.symbol("DOGE/USDT")
 
 
 @pytest.mark.parametrize("face", ["asyncio", "trio"])

@@ -1,0 +1,54 @@
+"""What a real engine answers only when it has very many symbols."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from finstream_client import AsyncRest, Rest
+
+PAGES = {
+    "/symbols": {"symbols": [{"symbol": "A", "assets": ["a"]}, {"symbol": "B/C", "assets": ["a", "b"]}], "next": "B/C"},
+    "/symbols?after=B%2FC": {"symbols": [{"symbol": "Ä", "assets": ["a"]}], "next": "Ä"},
+    "/symbols?after=%C3%84": {"symbols": []},
+}
+
+
+class _Answers(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = json.dumps(PAGES[self.path]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Answers) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_symbols_come_in_pages_and_are_one_list(url: str) -> None:
+    with Rest(url) as rest:
+        assert [each.symbol for each in rest.symbols()] == ["A", "B/C", "Ä"]
+
+
+def test_and_on_an_event_loop(url: str) -> None:
+    async def ask() -> list[str]:
+        async with AsyncRest(url) as rest:
+            return [each.symbol for each in await rest.symbols()]
+
+    assert asyncio.run(ask()) == ["A", "B/C", "Ä"]
