@@ -156,6 +156,25 @@ test("a silent network is found out by a ping, and left", async () => {
   network.close();
 });
 
+test("a connection that only the client knows to be lost is no ending, whatever the receipt of the one before it says", async () => {
+  const uuid = await new Rest(engine.public).register();
+  const before = connect(engine.public, options({ uuid }));
+  await before.ready;
+  const network = await Network.to(new URL(engine.stream).port);
+  const client = connect(engine.public, options({ uuid, stream: network.url, backoff: { initialMs: 10 } }));
+  const told = [];
+  client.on("disconnected", (notice) => told.push(notice));
+  await client.ready;
+  await until(() => before.state === "closed"); // and the engine's receipt says "replaced"
+  network.halve();
+  await until(() => told.length > 0);
+  await until(() => client.state === "open");
+  const [{ code, reconnect, receipt }] = told;
+  assert.deepEqual({ code, reconnect, receipt }, { code: "connection_lost", reconnect: true, receipt: null });
+  await client.close({ keep: false });
+  network.close();
+});
+
 test("REST: the engine's own answers", async () => {
   const rest = new Rest(engine.public);
   assert.deepEqual((await rest.assets()).map(({ name }) => name).sort(), ["other", "sim"]);
