@@ -240,6 +240,16 @@ test("a WebSocket that is passed is used, and where there can be none the error 
   assert.match(stdout, /^no_websocket .*npm install ws.*connect\(url, { WebSocket }\)/);
 });
 
+test("closing ends the loops there are, and a stream of later says that it is closed", async () => {
+  const client = connect(engine.public, options());
+  const before = client.messages();
+  await client.close();
+  for await (const message of before) assert.ok(message);
+  const late = client.stream("sim");
+  await assert.rejects(late.next(), { name: "FinStreamError", code: "closed" });
+  assert.equal((await late.next()).done, true);
+});
+
 test("closing at any moment is the end of it, and leaves no client behind", async () => {
   const registered = [];
   for (const pause of [0, 1, 5, 20, 60]) {
