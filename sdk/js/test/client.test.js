@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { connect, FinStreamError, RAW, Rest } from "../src/index.js";
 import { NodeSocket } from "../src/node-socket.js";
@@ -70,6 +71,23 @@ test("events: ticks with decimals of the caller's own, and every control message
   await client.close();
   assert.equal(heard.ended.code, "closed");
   assert.equal(heard.count, count);
+});
+
+test("the README's first program ends once its loop is left", () => {
+  const [, text] = /^```js\n([^]*?)^```/m.exec(readFileSync(new URL("../README.md", import.meta.url), "utf8"));
+  const places = {
+    '"finstream-client"': JSON.stringify(new URL("../src/index.js", import.meta.url).href),
+    '"http://127.0.0.1:8080"': `${JSON.stringify(engine.public)}, ${JSON.stringify(options())}`,
+    '"binance:BTC/USDT"': '"sim:BTC/USDT"',
+    "tick.seq);": "tick.seq); break;",
+  };
+  const program = Object.entries(places).reduce((all, [written, here]) => {
+    assert.equal(all.split(written).length, 2, written);
+    return all.replace(written, here);
+  }, text);
+  const { status, stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", program], { encoding: "utf8", timeout: 20_000 });
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^BTC\/USDT (\d[\d.]*|undefined) \d+\n$/);
 });
 
 test("a listener that throws takes nothing from the others, and the program hears of it", () => {
