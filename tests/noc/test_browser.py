@@ -186,6 +186,10 @@ def test_a_bad_configuration_is_refused_with_its_reason(open_page: Open, shared:
     refusal.get_by_text("unknown key").wait_for()
     assert refusal.locator("code").text_content() == "asets"
     refusal.get_by_text("did you mean assets?").wait_for()
+    text.fill("# " + "ä" * 600_000)
+    noc.press("Plan this text")
+    refusal.get_by_text("nothing was sent").wait_for()
+    noc.sees("live", "#status")
     text.fill(shared.path.read_text())
     noc.press("Plan this text")
     noc.sees("swift, slow, bad", "#plan")
@@ -267,6 +271,24 @@ def test_the_token_is_asked_for_and_kept_in_the_tab_only(open_own: Open, engine:
     assert "geheim" not in noc.page.evaluate("JSON.stringify(localStorage) + document.cookie + document.documentElement.outerHTML")
     other = open_own()
     other.page.get_by_label("Admin token").wait_for()
+
+
+def test_an_engine_that_wants_no_token_any_more_lets_the_page_in(open_own: Open, engine: Any) -> None:
+    engine.environment["FINSTREAM_ADMIN_TOKEN"] = "of before"
+    noc = open_own()
+    noc.page.get_by_label("Admin token").fill("of before")
+    noc.press("Unlock")
+    noc.sees("live", "#status")
+    engine.end()
+    engine.environment["FINSTREAM_ADMIN_TOKEN"] = "of now"
+    engine.start()
+    noc.page.get_by_label("Admin token").wait_for()
+    noc.sees("locked", "#status")
+    assert noc.page.get_by_text("connects again by itself").count() == 0
+    engine.end()
+    del engine.environment["FINSTREAM_ADMIN_TOKEN"]
+    engine.start()
+    noc.sees("live", "#status")
 
 
 def test_what_ingestors_say_is_text(open_page: Open) -> None:
