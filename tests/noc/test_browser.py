@@ -295,6 +295,7 @@ def test_what_ingestors_say_is_text(open_page: Open) -> None:
     noc = open_page("assets")
     noc.row("bad").get_by_role("button").click()
     noc.sees(re.compile("<img src="), "aside pre")
+    noc.sees(r"turned \u{202e} around", "aside pre")
     assert noc.page.locator("main img, main b").count() == 0
     assert noc.page.title() != "1"
 
