@@ -23,7 +23,17 @@ BUILT = ROOT / "finstream/page"
 PROGRAM = "import sys; from pathlib import Path; from finstream.engine import main; sys.exit(main(Path(sys.argv[1])))"
 GARBAGE = """#!/bin/sh
 # Lines that would be HTML, were they not text.
-while :; do echo '<img src="/v1/none" onerror="document.title=1"><b>no tick</b>'; sleep 0.2; done
+while :; do echo '<img src="/v1/none" onerror="document.title=1"><b>no tick</b>'; sleep 0.2
+  printf 'turned \\342\\200\\256 around\\n'; sleep 0.2; done
+"""
+TELLER = """#!/bin/sh
+# Ticks of the symbols that it is called with, four times a second.
+while :; do
+  for symbol; do
+    printf '{"type":"tick","symbol":"%s","exchange":"here","price":"1.5","ts_event":%s}\\n' "$symbol" "$(date +%s%6N)"
+  done
+  sleep 0.25
+done
 """
 
 
@@ -58,6 +68,9 @@ class Engine:
         garbage = directory / "garbage.sh"
         garbage.write_text(GARBAGE)
         garbage.chmod(0o755)
+        self._teller = directory / "teller.sh"
+        self._teller.write_text(TELLER)
+        self._teller.chmod(0o755)
         self.config: dict[str, Any] = {
             "mode": "simulation",
             "listen": {side: f"127.0.0.1:{port}" for side, port in zip(SIDES, free_ports(), strict=True)},
@@ -72,6 +85,10 @@ class Engine:
         self.ready: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
         self.http = httpx.Client(trust_env=False, timeout=20)
+
+    def teller(self, *symbols: str, **settings: Any) -> dict[str, Any]:
+        """An asset that costs next to nothing."""
+        return {"command": [str(self._teller), *symbols], "origin": "synthetic", "start": "always", **settings}
 
     def start(self) -> Engine:
         self.path.write_text(json.dumps(self.config))

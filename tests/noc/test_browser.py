@@ -129,6 +129,42 @@ def test_the_ticks_of_a_symbol_from_several_sources(open_page: Open) -> None:
     assert set(re.findall(r"swift|slow", told)) == {"swift", "slow"}
 
 
+def test_a_symbol_is_found_whichever_of_many_sources_tells_it(open_own: Open, engine: Any) -> None:
+    engine.config["assets"] = {f"t{n:02}": engine.teller("BTC/USDT", *["ODD/USD"] * (n == 13)) for n in range(14)}
+    noc = open_own("symbols")
+    noc.page.get_by_role("button", name="ODD/USD", exact=True).click()
+    noc.page.locator("tr[data-source=t13] .price", has_text="1.5").wait_for()
+    assert noc.page.locator("tr[data-source]").count() == 1
+    noc.page.get_by_label("Symbol").fill("BTC/USDT")
+    noc.press("Show")
+    noc.sees("14 sources tell it; 12 of them are shown")
+    noc.shows("() => document.querySelectorAll('tr[data-source]').length === 12")
+    legend = noc.page.locator(".legend li")
+    drawn = legend.locator("svg").evaluate_all("all => all.map(each => each.innerHTML.replace(/<!--.*?-->/g, '').trim())")
+    assert len(drawn) == len(set(drawn)) == 6, "told apart without their colours"
+    left = legend.last.text_content()
+    assert left.startswith("not drawn: ")
+    assert len(left.split(", ")) == 6
+
+
+def test_assets_on_demand_are_offered_and_a_closed_tab_leaves_none_of_its_clients(open_own: Open, engine: Any, tools: Any) -> None:
+    engine.config["assets"] = {"sleeper": engine.teller("BTC/USDT", start="on_demand", linger_s=0)}
+    noc = open_own("symbols")
+    noc.sees("Assets on demand start with their first subscriber")
+    noc.press("sleeper")
+    noc.press("BTC/USDT")
+    noc.page.locator("tr[data-source=sleeper] .price", has_text="1.5").wait_for()
+    assert engine.asset("sleeper")["state"] == "running"
+
+    def registered() -> int:
+        number: int = engine.http.get(engine.ready["admin"] + "/v1/telemetry").json()["clients"]["registered"]
+        return number
+
+    tools.until(lambda: registered() > 0)
+    noc.page.goto("about:blank")
+    tools.until(lambda: registered() == 0, within_s=30)
+
+
 def test_an_asset_is_paused_and_started(open_page: Open, shared: Any, tools: Any) -> None:
     noc = open_page("assets")
     noc.state_becomes("swift", "running")
@@ -186,6 +222,10 @@ def test_a_bad_configuration_is_refused_with_its_reason(open_page: Open, shared:
     refusal.get_by_text("unknown key").wait_for()
     assert refusal.locator("code").text_content() == "asets"
     refusal.get_by_text("did you mean assets?").wait_for()
+    text.fill("# " + "ä" * 600_000)
+    noc.press("Plan this text")
+    refusal.get_by_text("nothing was sent").wait_for()
+    noc.sees("live", "#status")
     text.fill(shared.path.read_text())
     noc.press("Plan this text")
     noc.sees("swift, slow, bad", "#plan")
@@ -269,10 +309,29 @@ def test_the_token_is_asked_for_and_kept_in_the_tab_only(open_own: Open, engine:
     other.page.get_by_label("Admin token").wait_for()
 
 
+def test_an_engine_that_wants_no_token_any_more_lets_the_page_in(open_own: Open, engine: Any) -> None:
+    engine.environment["FINSTREAM_ADMIN_TOKEN"] = "of before"
+    noc = open_own()
+    noc.page.get_by_label("Admin token").fill("of before")
+    noc.press("Unlock")
+    noc.sees("live", "#status")
+    engine.end()
+    engine.environment["FINSTREAM_ADMIN_TOKEN"] = "of now"
+    engine.start()
+    noc.page.get_by_label("Admin token").wait_for()
+    noc.sees("locked", "#status")
+    assert noc.page.get_by_text("connects again by itself").count() == 0
+    engine.end()
+    del engine.environment["FINSTREAM_ADMIN_TOKEN"]
+    engine.start()
+    noc.sees("live", "#status")
+
+
 def test_what_ingestors_say_is_text(open_page: Open) -> None:
     noc = open_page("assets")
     noc.row("bad").get_by_role("button").click()
     noc.sees(re.compile("<img src="), "aside pre")
+    noc.sees(r"turned \u{202e} around", "aside pre")
     assert noc.page.locator("main img, main b").count() == 0
     assert noc.page.title() != "1"
 

@@ -44,5 +44,9 @@ export function long(seconds: number): string {
 /** From microseconds since the epoch. */
 export const time = (us: number): string => clock.format(us / 1000);
 
+/** With what has no shape of its own, or turns the text around it, as `\\u{202e}`. */
+export const visible = (text: string): string =>
+  text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (sign) => `\\u{${sign.codePointAt(0)!.toString(16)}}`);
+
 /** `urn:finstream:problem:wrong-state` is `wrong-state`. */
 export const problem = (urn: string): string => urn.slice(urn.lastIndexOf(":") + 1);

@@ -1,5 +1,6 @@
 // The connection to /v1/noc: it comes back by itself, and matches answers to requests. It knows nothing of what is shown.
 
+import { count } from "./format";
 import type { Done, LogFilter, Message, Refusal, Welcome } from "./protocol";
 
 const FIRST_PAUSE_MS = 500;
@@ -7,6 +8,9 @@ const LONGEST_PAUSE_MS = 5_000;
 /** Telemetry comes each second, so so much silence means that the other side has gone without a word. */
 const SILENCE_MS = 12_000;
 const ANSWER_MS = 30_000;
+const LOCKED_MS = 3_000;
+/** What is longer ends the connection. */
+const MOST_SENT_BYTES = 1 << 20;
 
 /** `locked`: the engine wants its admin token. */
 export type Phase = "connecting" | "live" | "lost" | "locked";
@@ -84,13 +88,19 @@ export class Link {
       return Promise.resolve(refusal(op, "not-connected", "there is no connection to the engine", "wait until the page is live again"));
     }
     const id = ++this.#lastId;
+    const request = JSON.stringify({ op, id, ...members });
+    const size = new TextEncoder().encode(request).length;
+    if (size > MOST_SENT_BYTES) {
+      const detail = `this takes ${count(size)} bytes, and the engine reads at most ${count(MOST_SENT_BYTES)} at once; nothing was sent`;
+      return Promise.resolve(refusal(op, "too-large", detail, "put it into the engine's own file, and use that"));
+    }
     return new Promise((settle) => {
       const timer = setTimeout(() => {
         this.#waiting.delete(id);
         settle(refusal(op, "no-answer", "no answer came; the engine may still be at it", "the events tell what became of it"));
       }, ANSWER_MS);
       this.#waiting.set(id, { op, settle, timer });
-      socket.send(JSON.stringify({ op, id, ...members }));
+      socket.send(request);
     });
   }
 
@@ -158,10 +168,24 @@ export class Link {
     this.listener.phase("lost", "the connection broke");
     const why = refused ? await this.#why() : undefined;
     if (this.#closed || socket !== this.#socket) return; // another attempt was begun meanwhile
-    if (why === "locked") return this.listener.phase("locked", this.#token ? "the engine does not take this token" : "");
+    if (why === "locked") {
+      this.listener.phase("locked", this.#token ? "the engine does not take this token" : "");
+      this.#token = "";
+      this.#retry = setTimeout(() => void this.#unlocked(), LOCKED_MS);
+      return;
+    }
     if (why) this.listener.phase("lost", why);
     const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#attempts++);
     this.#retry = setTimeout(() => this.#dial(), pause * (0.75 + Math.random() / 2));
+  }
+
+  /** An engine that was started again may not want a token any more. */
+  async #unlocked(): Promise<void> {
+    const socket = this.#socket;
+    const why = await this.#why();
+    if (this.#closed || socket !== this.#socket) return; // somebody has unlocked it meanwhile
+    if (why === "locked") this.#retry = setTimeout(() => void this.#unlocked(), LOCKED_MS);
+    else this.open("");
   }
 
   /** A browser does not tell why a handshake was refused, but a plain request gets the same answer. */

@@ -26,6 +26,9 @@ export function priceOf({ price, bid_price: bid, ask_price: ask }: Tick): number
   return undefined;
 }
 
+/** What a tab asks for as it is closed is asked all the same. */
+const outliving: typeof fetch = (target, options) => fetch(target, { ...options, keepalive: true });
+
 export class Ticks {
   sources = $state.raw<readonly Source[]>([]);
   looks = $state(0);
@@ -61,7 +64,7 @@ export class Ticks {
   }
 
   #connect(): void {
-    const client = connect(engine.publicUrl, { stream: engine.streamUrl });
+    const client = connect(engine.publicUrl, { stream: engine.streamUrl, fetch: outliving });
     this.#client = client;
     client.ready.then(() => (this.failure = ""), (error: unknown) => this.#failed(error));
     client.on("tick", (tick) => this.#take(tick));

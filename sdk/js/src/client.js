@@ -109,8 +109,9 @@ export class Client extends Face {
 
   /** Find out why a connection ended, and when to come back, in s. */
   async #lost(goodbye) {
-    let receipt = null;
-    if (!GOING_AWAY.test(goodbye?.code)) receipt = (await this.#known().catch(() => {}))?.last_receipt ?? null;
+    const known = GOING_AWAY.test(goodbye?.code) ? undefined : await this.#known().catch(() => {});
+    // That of a client the engine holds for connected is of a connection before this one, and perhaps somebody else's.
+    const receipt = (known?.state === "waiting" && known.last_receipt) || null;
     const code = goodbye?.code ?? receipt?.reason ?? "connection_lost";
     const detail = goodbye?.detail ?? receipt?.detail;
     const reconnect = goodbye?.reconnect ?? !FOR_GOOD.test(code);

@@ -61,7 +61,7 @@ export class Face {
     );
     queue.accepts = accepts;
     this.#queues.add(queue);
-    if (this.ended) queue.end(this.ended.error);
+    if (this.ended) queue.end(this.ended.error ?? (left && closed()));
     return queue;
   }
 

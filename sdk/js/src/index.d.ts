@@ -45,8 +45,20 @@ export interface Tick<D = Exact> extends Received {
   [member: string]: unknown;
 }
 
+/** What of a tick can be asked of any data, without a look at its type first: `tick.price`. */
+interface NoTick {
+  price?: undefined;
+  volume?: undefined;
+  side?: undefined;
+  bid_price?: undefined;
+  bid_volume?: undefined;
+  ask_price?: undefined;
+  ask_volume?: undefined;
+  trade_id?: undefined;
+}
+
 /** `best:SYMBOL` follows another source from now on. */
-export interface Switch extends Received {
+export interface Switch extends Received, NoTick {
   type: "switch";
   asset: string;
   seq: number;
@@ -57,8 +69,8 @@ export interface Switch extends Received {
   ts_recv: number;
 }
 
-/** Data of another kind, like news. */
-export interface OtherData extends Received {
+/** Data of another kind, like news. {@link isTick} tells them apart for TypeScript, too; members named as a tick's are in {@link RAW}. */
+export interface OtherData extends Received, NoTick {
   type: string;
   asset: string;
   seq: number;
@@ -69,6 +81,9 @@ export interface OtherData extends Received {
 }
 
 export type Data<D = Exact> = Tick<D> | Switch | OtherData;
+
+/** `type === "tick"`, for TypeScript: other data have any `type`. */
+export declare function isTick<D = Exact>(message: Message<D>): message is Tick<D>;
 
 export interface Welcome extends Received {
   type: "welcome";
@@ -335,6 +350,10 @@ export declare class FinStreamError extends Error {
   readonly remedy?: string;
   /** `unreachable`, `closed`, `no_websocket`, `worker_failed`, or a closing reason. */
   readonly code?: string;
+  /** Of an ending for good, where the engine wrote one. */
+  readonly receipt?: Receipt | null;
+  /** When to ask again, where the engine says so; else 0 or undefined. */
+  readonly retry_after_s?: number;
 }
 
 export interface Asset {

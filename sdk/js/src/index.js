@@ -1,4 +1,4 @@
 export { connect, Client } from "./client.js";
 export { FinStreamError } from "./errors.js";
-export { RAW } from "./messages.js";
+export { isTick, RAW } from "./messages.js";
 export { Rest } from "./rest.js";

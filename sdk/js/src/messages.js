@@ -13,4 +13,6 @@ export function read(text, decimal) {
   return message;
 }
 
+export const isTick = ({ type, seq }) => type === "tick" && seq !== undefined;
+
 export const assetOf = (topic) => topic.split(":", 1)[0];

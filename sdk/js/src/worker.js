@@ -43,9 +43,14 @@ export class WorkerClient extends Face {
   }
 
   #hear({ batch, id, ended, error }) {
+    if (this.ended) return;
     error &&= new FinStreamError(error);
     if (batch) {
-      for (const item of batch) this.#take(typeof item === "string" ? read(item, this.#decimal) : item);
+      try {
+        for (const item of batch) this.#take(typeof item === "string" ? read(item, this.#decimal) : item);
+      } catch (error) { // the caller's decimals do not take it
+        return this.#end(error);
+      }
       this.#worker.postMessage({ seen: this.filled });
     }
     if (id) {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { connect, FinStreamError, RAW, Rest } from "../src/index.js";
 import { NodeSocket } from "../src/node-socket.js";
@@ -70,6 +71,23 @@ test("events: ticks with decimals of the caller's own, and every control message
   await client.close();
   assert.equal(heard.ended.code, "closed");
   assert.equal(heard.count, count);
+});
+
+test("the README's first program ends once its loop is left", () => {
+  const [, text] = /^```js\n([^]*?)^```/m.exec(readFileSync(new URL("../README.md", import.meta.url), "utf8"));
+  const places = {
+    '"finstream-client"': JSON.stringify(new URL("../src/index.js", import.meta.url).href),
+    '"http://127.0.0.1:8080"': `${JSON.stringify(engine.public)}, ${JSON.stringify(options())}`,
+    '"binance:BTC/USDT"': '"sim:BTC/USDT"',
+    "tick.seq);": "tick.seq); break;",
+  };
+  const program = Object.entries(places).reduce((all, [written, here]) => {
+    assert.equal(all.split(written).length, 2, written);
+    return all.replace(written, here);
+  }, text);
+  const { status, stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", program], { encoding: "utf8", timeout: 20_000 });
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^BTC\/USDT (\d[\d.]*|undefined) \d+\n$/);
 });
 
 test("a listener that throws takes nothing from the others, and the program hears of it", () => {
@@ -156,6 +174,25 @@ test("a silent network is found out by a ping, and left", async () => {
   network.close();
 });
 
+test("a connection that only the client knows to be lost is no ending, whatever the receipt of the one before it says", async () => {
+  const uuid = await new Rest(engine.public).register();
+  const before = connect(engine.public, options({ uuid }));
+  await before.ready;
+  const network = await Network.to(new URL(engine.stream).port);
+  const client = connect(engine.public, options({ uuid, stream: network.url, backoff: { initialMs: 10 } }));
+  const told = [];
+  client.on("disconnected", (notice) => told.push(notice));
+  await client.ready;
+  await until(() => before.state === "closed"); // and the engine's receipt says "replaced"
+  network.halve();
+  await until(() => told.length > 0);
+  await until(() => client.state === "open");
+  const [{ code, reconnect, receipt }] = told;
+  assert.deepEqual({ code, reconnect, receipt }, { code: "connection_lost", reconnect: true, receipt: null });
+  await client.close({ keep: false });
+  network.close();
+});
+
 test("REST: the engine's own answers", async () => {
   const rest = new Rest(engine.public);
   assert.deepEqual((await rest.assets()).map(({ name }) => name).sort(), ["other", "sim"]);
@@ -220,6 +257,16 @@ test("a WebSocket that is passed is used, and where there can be none the error 
     await connect(${JSON.stringify(engine.public)}).ready.catch(({ code, message }) => console.log(code, message))`;
   const { stdout } = spawnSync(process.execPath, ["--input-type=module", "-e", program], { encoding: "utf8" });
   assert.match(stdout, /^no_websocket .*npm install ws.*connect\(url, { WebSocket }\)/);
+});
+
+test("closing ends the loops there are, and a stream of later says that it is closed", async () => {
+  const client = connect(engine.public, options());
+  const before = client.messages();
+  await client.close();
+  for await (const message of before) assert.ok(message);
+  const late = client.stream("sim");
+  await assert.rejects(late.next(), { name: "FinStreamError", code: "closed" });
+  assert.equal((await late.next()).done, true);
 });
 
 test("closing at any moment is the end of it, and leaves no client behind", async () => {

@@ -109,6 +109,17 @@ export class Network {
     }
   }
 
+  /** The client's end is gone, and the engine is not told. */
+  halve() {
+    for (const { near, far } of this.#pairs) {
+      near.unpipe(far);
+      far.unpipe(near);
+      near.removeAllListeners("close");
+      reset(near);
+      far.resume();
+    }
+  }
+
   down() {
     this.#down = true;
     this.attempts = 0;

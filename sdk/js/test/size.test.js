@@ -26,6 +26,14 @@ test("what a page loads of the worker's client is less", (t) => {
   assert.ok(bytes <= 4000, `${bytes} bytes`);
 });
 
+test("its README links to nothing that is not in the package", () => {
+  const text = readFileSync(new URL("../README.md", import.meta.url), "utf8");
+  const { files } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url)));
+  const targets = [...text.matchAll(/\]\(([^)]+)\)/g)].map(([, target]) => target);
+  assert.ok(targets.length > 3);
+  for (const target of targets) assert.ok(target.startsWith("https://") || files.includes(target.split("/")[0]), target);
+});
+
 test("it depends on nothing", () => {
   const { dependencies, peerDependencies, engines } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url)));
   assert.deepEqual([dependencies, peerDependencies], [undefined, undefined]);

@@ -1,5 +1,5 @@
 // Compiled, never run: what a caller in TypeScript writes.
-import { connect, FinStreamError, RAW, type Tick } from "finstream-client";
+import { connect, FinStreamError, isTick, RAW } from "finstream-client";
 import { connect as connectInWorker } from "finstream-client/worker";
 
 class Decimal {
@@ -14,12 +14,20 @@ export async function run(): Promise<void> {
   client.on("losst", () => {});
   for await (const message of client.stream("binance:BTC/USDT", { policy: "skip" })) {
     if (message.type === "tick") {
-      const tick = message as Tick;
-      const price: string | undefined = tick.price;
+      const price: string | undefined = message.price;
       console.log(price, message[RAW].length);
+    }
+    if (isTick(message)) {
+      const via: string | undefined = message.via;
+      console.log(message.exchange.length, via);
     }
   }
   const exact = connectInWorker("http://127.0.0.1:8080", { decimal: (text) => new Decimal(text) });
+  for await (const message of exact.stream("binance", { control: true })) {
+    if ("notice" in message || !isTick(message)) continue;
+    const price: Decimal | undefined = message.price;
+    console.log(price);
+  }
   exact.on("tick", ({ price }) => {
     const value: Decimal | undefined = price;
     // @ts-expect-error it is no string any more
@@ -34,4 +42,7 @@ export async function run(): Promise<void> {
   // @ts-expect-error the engine keeps no history
   client.rest.history;
   console.log(first?.rank, new FinStreamError("x").status);
+  await client.ready.catch((error) => {
+    if (error instanceof FinStreamError) console.log(error.receipt?.last_seq, error.retry_after_s?.toFixed());
+  });
 }

@@ -76,6 +76,14 @@ test("a worker of the caller's own, and one that cannot be loaded", async () => 
   await assert.rejects(broken.stream("sim").next(), { code: "worker_failed", message: "broken" });
 });
 
+test("decimals that the caller's function refuses end the client with its error, not the program", async () => {
+  const client = connect(engine.public, options({ decimal: () => { throw new RangeError("no decimal"); } }));
+  await assert.rejects(client.stream("sim").next(), { name: "RangeError", message: "no decimal" });
+  assert.equal(client.state, "closed");
+  await assert.rejects(client.subscribe("sim"), { name: "RangeError" });
+  await client.close();
+});
+
 test("what ends the client in the worker ends it here", async () => {
   const client = connect("http://127.0.0.1:1", {});
   await assert.rejects(client.ready, { name: "FinStreamError", code: "unreachable" });
