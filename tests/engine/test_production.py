@@ -74,7 +74,8 @@ def test_in_simulation_every_kind_of_message_says_so_whatever_its_source_claims(
         hear("unsubscribed")
         engine.process.terminate()
         hear("goodbye")
-    assert kinds == {"welcome", "subscribed", "asset", "tick", "news", "pong", "error", "unsubscribed", "goodbye"}
+    # Whether the best source is chosen before or after the client has subscribed to it is open.
+    assert kinds - {"switch"} == {"welcome", "subscribed", "asset", "tick", "news", "pong", "error", "unsubscribed", "goodbye"}
     assert engine.process.wait(15) == 0
     got = lines(file)
     assert {"tick", "news", "switch"} <= {message["type"] for message in got}
