@@ -56,7 +56,12 @@ def busy(engine: Any, tools: Any) -> Any:
         client.send('{"op":"subscribe","topics":["tick"]}')
         tools.hear(client, "tick")
     engine.admin("POST", "/v1/config/reload")
-    tools.until(lambda: telemetry(engine)["pump"]["lines"] and telemetry(engine)["assets"][0]["ticks"])  # it may be a second old
+
+    def is_told() -> bool:  # it may be a second old
+        now = telemetry(engine)
+        return bool(now["pump"]["lines"] and now["assets"][0]["ticks"] and now["clients"]["endings"])
+
+    tools.until(is_told)
     return engine
 
 
