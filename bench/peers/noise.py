@@ -1,5 +1,4 @@
-"""Keeps FinStream's control plane busy until it is ended: REST requests, snapshots, sessions that come and go, log levels; and full
-telemetry every second, as the NOC gets it.
+"""Keeps FinStream's control plane busy until it is ended: REST requests, snapshots, sessions that come and go, log levels.
 
     python noise.py PUBLIC_URL ADMIN_URL
 
@@ -13,9 +12,7 @@ import http.client
 import itertools
 import json
 import os
-import socket
 import sys
-import threading
 import time
 from urllib.parse import urlsplit
 
@@ -35,27 +32,7 @@ def _request(to: http.client.HTTPConnection, method: str, path: str, body: dict[
     return said
 
 
-_WATCH = b'{"op":"watch","telemetry_s":1,"logs":{"level":"debug"}}'
-
-
-def _watch(admin_url: str) -> None:
-    """Be a NOC, and read all that comes. An engine that knows no NOC is only told so."""
-    address = urlsplit(admin_url)
-    with socket.create_connection((address.hostname or "", address.port or 0)) as noc:
-        noc.sendall(
-            f"GET /v1/noc HTTP/1.1\r\nHost: {address.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {'x' * 22}==\r\n\r\n".encode()
-        )
-        if not noc.recv(65536).startswith(b"HTTP/1.1 101"):
-            sys.stderr.write("this engine has no NOC: telemetry goes at its own period\n")
-            return
-        noc.sendall(bytes([0x81, 0x80 | len(_WATCH), 0, 0, 0, 0]) + _WATCH)
-        while noc.recv(1 << 20):
-            pass
-
-
 def main(public_url: str, admin_url: str) -> None:
-    threading.Thread(target=_watch, args=(admin_url,), daemon=True).start()
     public = http.client.HTTPConnection(urlsplit(public_url).netloc, timeout=30)
     admin = http.client.HTTPConnection(urlsplit(admin_url).netloc, timeout=30)
     sessions: list[str] = []

@@ -41,9 +41,11 @@ def compare(
             during.append(session.trial(rate, seconds / rounds))
     values = _medians(during) | _medians(without, prefix="without_")
     values |= {
+        "p50_ratio": values["p50_us"] / values["without_p50_us"],
         "p99_ratio": values["p99_us"] / values["without_p99_us"],
         "p999_ratio": values["p999_us"] / values["without_p999_us"],
         "cpu_us": median(trial.cpu_us_per_delivery for trial in during),
+        "without_cpu_us": median(trial.cpu_us_per_delivery for trial in without),
         "load_cores": median(trial.load_cores for trial in during),
     }
     trials = without + during

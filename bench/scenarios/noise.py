@@ -13,6 +13,7 @@ from bench.processes import Program, cpu_ns
 from bench.results import Column, Outcome
 from bench.scenarios.base import Point, Scenario
 from bench.scenarios.beside import COLUMNS, compare
+from bench.scenarios.telemetry import watcher
 from bench.systems.base import ControlledSystem, System
 from bench.workbench import Workbench
 
@@ -38,16 +39,17 @@ def _measure(bench: Workbench, system: System, _point: Point) -> Outcome:
         @contextlib.contextmanager
         def noise() -> Iterator[None]:
             nonlocal busy_cores
-            program = Program([sys.executable, str(_NOISE), plane.public, plane.admin], directory=directory, name="noise")
-            session.helpers.append(program.pid)
-            answering = {*session.system.pids, *plane.pids}
-            before, began = cpu_ns(answering), time.monotonic()
-            try:
-                yield
-                program.check_alive()
-                busy_cores = (cpu_ns(answering) - before) / 1e9 / (time.monotonic() - began)
-            finally:
-                program.stop(grace_s=1.0)
+            with watcher(session, plane, directory, log_level="debug"):
+                program = Program([sys.executable, str(_NOISE), plane.public, plane.admin], directory=directory, name="noise")
+                session.helpers.append(program.pid)
+                answering = {*session.system.pids, *plane.pids}
+                before, began = cpu_ns(answering), time.monotonic()
+                try:
+                    yield
+                    program.check_alive()
+                    busy_cores = (cpu_ns(answering) - before) / 1e9 / (time.monotonic() - began)
+                finally:
+                    program.stop(grace_s=1.0)
 
         session.trial(_RATE, min(_WARM_UP_S, seconds))
         outcome = compare(session, _RATE, seconds, noise, rounds=_ROUNDS)

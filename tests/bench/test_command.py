@@ -108,7 +108,8 @@ def test_every_peer_that_is_installed_delivers_all(tmp_path: Path, system: str) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "scenario", ["fan-out@10x200", "pipe", "stalled", "policies@2000", "symbols", "noise", "first-tick@shell", "idle@1000"]
+    "scenario",
+    ["fan-out@10x200", "pipe", "stalled", "policies@2000", "symbols", "noise", "telemetry", "first-tick@shell", "idle@1000"],
 )
 def test_every_scenario_gives_its_figures(tmp_path: Path, scenario: str) -> None:
     before = children()

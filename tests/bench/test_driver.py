@@ -109,7 +109,7 @@ def test_what_is_shipped_is_found_in_its_order() -> None:
     assert list(all_scenarios()) == [
         "parse", "assets", "assets-and-symbols", "quality-and-arena",
         "latency", "fan-out", "pipe", "deliveries", "idle", "storm", "stalled", "policies",
-        "symbols", "noise", "first-tick", "connectors", "connector-latency", "sdk",
+        "symbols", "noise", "telemetry", "first-tick", "connectors", "connector-latency", "sdk",
     ]  # fmt: skip
     assert list(all_systems()) == [
         "finstream", "finstream-wss", "floor", "floor-wss", "ingestors", "json-decimal", "mosquitto", "msgspec-decimal", "nats",
