@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -99,7 +100,7 @@ def test_the_plots_show_what_was_measured(name: str, results: Results) -> None:
 def test_the_file_is_small_and_tells_nothing_of_where_it_was_made() -> None:
     content = FILE.read_text()
     assert len(content) < LARGEST_FILE
-    assert [word for word in ("/home/", "/tmp/", "/root/", "/work/", "/usr/") if word in content] == []
+    assert re.findall(r"(?<![\w.:/])/\w+", content) == [], "a path of the machine"
 
 
 def test_anyone_can_print_them(tmp_path: Path) -> None:
