@@ -8,9 +8,10 @@ The leader is whose ticks the topic ``best:SYMBOL`` brings. It is decided by tic
     a leader        (lag)       whose smoothed lag was greater for a heartbeat on end, by a quarter and by 20 ms
     a leader        (clock)     whose stamps lay in the future for a heartbeat on end, while the entrant's do not
 
-One that left is replaced at once. Where that happens again and again there is one switch in the time of a silence: sources that come and
-go, however fast, make no flood of switches, and are still replaced within a heartbeat. A silence is noticed within a heartbeat, early enough that a leader that has failed is replaced within it by any that ticks twenty times
-in it. Where there is rarely anything to tell, a silence means nothing until another has told something.
+One that left is replaced at once. Where that happens again and again there is one switch in the time of a silence: sources that
+come and go, however fast, make no flood of switches, and are still replaced within a heartbeat. A silence is noticed within a
+heartbeat, early enough that a leader that has failed is replaced within it by any that ticks twenty times in it. Where there is
+rarely anything to tell, a silence means nothing until another has told something.
 
 What a new leader tells is passed on only if it is news: a trade that was passed on already, or is older than the last one, is not.
 """

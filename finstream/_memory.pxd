@@ -14,7 +14,11 @@ cdef enum:
 
 cdef inline void note_memory(Pump* pump, int64_t grown) noexcept nogil:
     """So much more waits, in a piece of memory of its own."""
-    pump.memory_since += grown + <int64_t> sizeof(Chunk) + MALLOC_BYTES
+    note_growth(pump, grown + <int64_t> sizeof(Chunk) + MALLOC_BYTES)
+
+
+cdef inline void note_growth(Pump* pump, int64_t grown) noexcept nogil:
+    pump.memory_since += grown
     if unlikely(pump.soft_mark and pump.memory_held + pump.memory_since > pump.soft_mark):
         pump.has_excess = True
 
@@ -44,9 +48,7 @@ cdef inline void count_inbox(Pump* pump, Outbox* outbox) noexcept nogil:
     cdef int64_t room = 0 if outbox.closed else inbox.pending.room + inbox.message.room
     pump.inbox_bytes += room - inbox.counted
     if room > inbox.counted:
-        pump.memory_since += room - inbox.counted
-        if unlikely(pump.soft_mark and pump.memory_held + pump.memory_since > pump.soft_mark):
-            pump.has_excess = True
+        note_growth(pump, room - inbox.counted)
     inbox.counted = room
 
 
