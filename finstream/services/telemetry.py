@@ -51,8 +51,6 @@ class Telemetry:
         self._told_at = -float("inf")
         self._complained_at = -float("inf")
         self._summed_up_at = trio.current_time()
-        self._took_s = 0.0
-        self._looks = 0
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Look at everything, at once and then once a period, until cancelled."""
@@ -92,15 +90,6 @@ class Telemetry:
         except LookFailedError as error:
             raise RequestError("not-ready", f"the engine cannot look at itself just now: {error}") from error
 
-    @property
-    def looks(self) -> int:
-        return self._looks
-
-    @property
-    def took_s(self) -> float:
-        """The last look; most of it in another thread."""
-        return self._took_s
-
     def _period_s(self) -> float:
         return min([self._settings.period_s, *self._asked])
 
@@ -126,11 +115,8 @@ class Telemetry:
             return self._latest
 
     async def _take(self) -> View:
-        began = trio.current_time()
         self._latest = await self._look.now()
         self._looked_at = trio.current_time()
-        self._took_s = self._looked_at - began
-        self._looks += 1
         return self._latest
 
     def _sum_up(self, view: View) -> None:

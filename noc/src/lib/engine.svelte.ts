@@ -96,10 +96,6 @@ class Engine {
     return this.#link!.ask(op, members);
   }
 
-  knows(operation: string): boolean {
-    return this.welcome?.operations.includes(operation) ?? false;
-  }
-
   heardOf(symbol: string): void {
     if (this.#symbols.has(symbol)) return;
     this.#symbols.add(symbol);

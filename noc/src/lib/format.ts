@@ -7,7 +7,6 @@ const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-d
 export const NONE = "–";
 
 export const count = (value: number): string => plain.format(value);
-export const short = (value: number): string => compact.format(value);
 export const rate = (value: number): string => (value >= 100 || value === 0 ? compact.format(Math.round(value)) : value.toFixed(1));
 export const percent = (value: number | undefined): string => (value === undefined ? NONE : `${(value * 100).toFixed(1)} %`);
 
