@@ -1,6 +1,8 @@
 // What comes over /v1/noc and goes there: docs/noc-protocol.md and docs/telemetry.md, as far as the page shows it.
 // Members that a later engine adds are ignored.
 
+import type { Receipt } from "../../../sdk/js/src/index.js";
+
 export interface Welcome {
   type: "welcome";
   protocol: number;
@@ -117,20 +119,6 @@ export interface Sink extends Child {
   outbox: Outbox | null;
   deliveries_per_s: number;
   bytes_per_s: number;
-}
-
-export interface Receipt {
-  reason: string;
-  detail: string;
-  at: number;
-  queued_bytes: number;
-  queued_messages: number;
-  oldest_ms: number;
-  delivered: number;
-  skipped: number;
-  conflated: number;
-  last_asset?: string;
-  last_seq?: number;
 }
 
 export interface Client {

@@ -1,7 +1,8 @@
 // Words and marks for states, severities and events. A mark has a shape of its own, so it is told apart without colour.
 
+import type { Receipt } from "../../../sdk/js/src/index.js";
 import { bytes, count, long, rate, span } from "./format";
-import type { Asset, BusEvent, Health, Receipt } from "./protocol";
+import type { Asset, BusEvent, Health } from "./protocol";
 
 export type Tone = "good" | "warn" | "bad" | "quiet";
 export interface Mark {
