@@ -6,16 +6,18 @@ twice as long in one as in the next.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from statistics import median
 
 from bench.histogram import merge
 from bench.results import Column, Outcome
 from bench.scenarios.base import percentiles_of
-from bench.workbench import Session, Trial
+from bench.systems.base import ControlledSystem, ControlPlane, System
+from bench.workbench import Session, Trial, Workbench
 
-__all__ = ["COLUMNS", "compare"]
+__all__ = ["COLUMNS", "compare", "controlled"]
 
 COLUMNS = (
     Column("p50_us", "p50", 0, "lower"),
@@ -59,6 +61,23 @@ def compare(
         problem=next((trial.loss for trial in trials if trial.loss), None),
         foreign_cores=max(trial.foreign_cores for trial in trials),
     )
+
+
+@contextmanager
+def controlled(bench: Workbench, system: System, subscribers: int) -> Iterator[tuple[Session, ControlPlane, Path]]:
+    """A session, the control plane of its system, and a folder for what keeps that one busy.
+
+    The floor has no control plane: it streams beside an engine that streams nothing, which is there, and idle, in the
+    measurements without noise too. So its ratio is what the machine does to any stream.
+    """
+    assert isinstance(system, ControlledSystem)
+    with (
+        bench.folder() as directory,
+        bench.session(system, subscribers) as session,
+        system.control_plane(session.system, directory) as plane,
+    ):
+        session.helpers += plane.pids
+        yield session, plane, directory
 
 
 def _medians(trials: list[Trial], prefix: str = "") -> dict[str, float]:

@@ -12,9 +12,9 @@ from pathlib import Path
 from bench.processes import Program, cpu_ns
 from bench.results import Column, Outcome
 from bench.scenarios.base import Point, Scenario
-from bench.scenarios.beside import COLUMNS, compare
+from bench.scenarios.beside import COLUMNS, compare, controlled
 from bench.scenarios.telemetry import watcher
-from bench.systems.base import ControlledSystem, System
+from bench.systems.base import System
 from bench.workbench import Workbench
 
 _NOISE = Path(__file__).parent.parent / "peers" / "noise.py"
@@ -25,16 +25,9 @@ _ROUNDS = 3
 
 
 def _measure(bench: Workbench, system: System, _point: Point) -> Outcome:
-    """The floor has no control plane: beside it the noise is made to an engine that streams nothing, which is there, and idle,
-    in the measurements without noise too. So its ratio is what the machine does to any stream."""
-    assert isinstance(system, ControlledSystem)
     seconds = bench.seconds(9.0)
     busy_cores = 0.0
-    with contextlib.ExitStack() as stack:
-        directory = stack.enter_context(bench.folder())
-        session = stack.enter_context(bench.session(system, _SUBSCRIBERS))
-        plane = stack.enter_context(system.control_plane(session.system, directory))
-        session.helpers += plane.pids
+    with controlled(bench, system, _SUBSCRIBERS) as (session, plane, directory):
 
         @contextlib.contextmanager
         def noise() -> Iterator[None]:

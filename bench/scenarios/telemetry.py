@@ -10,8 +10,8 @@ from pathlib import Path
 from bench.processes import Program
 from bench.results import Column, Outcome
 from bench.scenarios.base import Point, Scenario
-from bench.scenarios.beside import COLUMNS, compare
-from bench.systems.base import ControlledSystem, ControlPlane, System
+from bench.scenarios.beside import COLUMNS, compare, controlled
+from bench.systems.base import ControlPlane, System
 from bench.workbench import Session, Workbench
 
 __all__ = ["watcher"]
@@ -38,14 +38,8 @@ def watcher(session: Session, plane: ControlPlane, directory: Path, *, log_level
 
 
 def _measure(bench: Workbench, system: System, _point: Point) -> Outcome:
-    """For the floor, which tells nothing of itself, see the scenario ``noise``."""
-    assert isinstance(system, ControlledSystem)
     seconds = bench.seconds(36.0)
-    with contextlib.ExitStack() as stack:
-        directory = stack.enter_context(bench.folder())
-        session = stack.enter_context(bench.session(system, _SUBSCRIBERS))
-        plane = stack.enter_context(system.control_plane(session.system, directory))
-        session.helpers += plane.pids
+    with controlled(bench, system, _SUBSCRIBERS) as (session, plane, directory):
 
         @contextlib.contextmanager
         def watched() -> Iterator[None]:
