@@ -54,3 +54,15 @@ def test_a_busy_child_is_seen_to_be_busy_and_one_that_is_gone_is_left_out() -> N
             child.kill()
             child.wait()
         assert processes.children([child.pid]) == {}
+
+
+def test_a_name_with_spaces_and_parentheses_is_no_field() -> None:
+    rename = "import sys; open('/proc/self/comm', 'w').write(') R 1 (2 3'); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", rename], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        seen = Processes().children([child.pid])[child.pid]
+        child.kill()
+    assert seen.threads == 1
+    assert 1 << 20 < seen.memory_bytes < 1 << 30
+    assert 0 <= seen.cpu_s < 60
