@@ -15,7 +15,7 @@ LOAD = Path(__file__).parent / "load"
 BUILD = Path(__file__).parent / "build"
 
 _SOURCES = {
-    "load_client": ("load_client.c", "subscribers.c", "receipts.c", "brokers.c", "tls.c"),
+    "load_client": ("load_client.c", "subscribers.c", "brokers.c", "receipts.c", "connection.c", "tls.c"),
     "producer": ("producer.c", "lines.c"),
     "histogram_check": ("histogram_check.c",),
     "floor": ("floor.c", "floor_wire.c"),

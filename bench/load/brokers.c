@@ -1,18 +1,20 @@
 // NATS and MQTT 3.1.1 inside WebSocket messages, as far as a subscriber of one topic meets them. Packets need not keep to the
 // borders of messages.
 #define _GNU_SOURCE
+#include "brokers.h"
+
 #include <stdio.h>
 #include <string.h>
 
 #include "frames.h"
-#include "subscribers.h"
+#include "receipts.h"
 
 enum { MQTT_CONNACK = 2, MQTT_PUBLISH = 3, MQTT_SUBACK = 9 };
 
-static void say(struct connection *c, const char *text, size_t n) { subscriber_send(c, OP_BINARY, text, n); }
+static void say(struct connection *c, const char *text, size_t n) { connection_send(c, OP_BINARY, text, n); }
 
-static void subscribed(struct connection *c) {
-  if (!options.ready_at_tick) subscriber_ready(c);
+static void subscribed(struct connection *c, int64_t now_ns) {
+  if (!options.ready_at_tick) connection_ready(c, now_ns);
 }
 
 void broker_greet(struct connection *c) {
@@ -41,8 +43,8 @@ static size_t on_nats(struct connection *c, const char *p, size_t n, int64_t rec
   if (head < 4) return head;
   if (!memcmp(p, "INFO", 4) && c->state == SUBSCRIBING) say(c, SUBSCRIBE, sizeof SUBSCRIBE - 1);
   else if (!memcmp(p, "PING", 4)) say(c, "PONG\r\n", 6);
-  else if (!memcmp(p, "PONG", 4)) subscribed(c);
-  else if (*p == '-') subscriber_refused(c, "broker: ", p, head);
+  else if (!memcmp(p, "PONG", 4)) subscribed(c, received_ns);
+  else if (*p == '-') connection_refused(c, "broker: ", p, head);
   return head;
 }
 
@@ -59,7 +61,7 @@ static size_t on_mqtt(struct connection *c, const char *p, size_t n, int64_t rec
     size_t topic = 2 + ((size_t)(unsigned char)p[at] << 8 | (unsigned char)p[at + 1]);
     if (topic <= length) receipt_take(c, p + at + topic, length - topic, received_ns);
   } else if (kind == MQTT_CONNACK) say(c, "\x82\x0a\0\1\0\5ticks\0", 12);
-  else if (kind == MQTT_SUBACK) subscribed(c);
+  else if (kind == MQTT_SUBACK) subscribed(c, received_ns);
   return at + length;
 }
 

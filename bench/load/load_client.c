@@ -35,6 +35,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "receipts.h"
 #include "subscribers.h"
 #include "tls.h"
 

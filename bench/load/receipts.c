@@ -5,10 +5,11 @@
 // where they were in the message before, and at nothing else; whatever is not exactly as expected it leaves to the careful way. So
 // every message of every connection is held against the index that is due, and nothing lost, repeated or out of order gets past it.
 #define _GNU_SOURCE
+#include "receipts.h"
+
 #include <string.h>
 
 #include "frames.h"
-#include "subscribers.h"
 
 enum { SKIM_NAME_LEAST = 8, SKIM_NAME_MOST = 16, INDEX_DIGITS = 10 };  // a name is compared as two words of eight bytes
 
@@ -24,10 +25,10 @@ static void sample(uint64_t index, const char *text, size_t n, int64_t received_
     histogram_record(&run.due, received_ns - schedule_due_ns(&run.schedule, index - run.first) / 1000 * 1000);
 }
 
-static void on_other(struct connection *c, const char *text, size_t n) {
+static void on_other(struct connection *c, const char *text, size_t n, int64_t received_ns) {
   run.others++;
   if (c->state != SUBSCRIBING || options.ready_at_tick) return;
-  if (options.ready_text && memmem(text, n, options.ready_text, strlen(options.ready_text))) subscriber_ready(c);
+  if (options.ready_text && memmem(text, n, options.ready_text, strlen(options.ready_text))) connection_ready(c, received_ns);
 }
 
 static void count(uint64_t messages, size_t n, int64_t received_ns) {
@@ -40,10 +41,10 @@ static void count(uint64_t messages, size_t n, int64_t received_ns) {
 void receipt_take(struct connection *c, const char *text, size_t n, int64_t received_ns) {
   const char *value = member_value(&options.index_member, text, n);
   if (!value) {
-    on_other(c, text, n);
+    on_other(c, text, n, received_ns);
     return;
   }
-  if (c->state == SUBSCRIBING && options.ready_at_tick) subscriber_ready(c);
+  if (c->state == SUBSCRIBING && options.ready_at_tick) connection_ready(c, received_ns);
   uint64_t index = digits(value, text + n);
   count(1, n, received_ns);
   account_tick(&c->account, index);

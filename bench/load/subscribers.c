@@ -9,10 +9,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
+#include "brokers.h"
 #include "clock.h"
 #include "frames.h"
+#include "receipts.h"
 #include "tls.h"
 
 // What is left in a socket keeps its sender waiting, and a backlog of some hundred sockets is more than the caches hold: so all of it is
@@ -22,106 +23,22 @@ enum { RECV_BYTES = 1 << 20, MAX_HEAD_BYTES = 256 << 10 };
 #define NONCE "dGhlIHNhbXBsZSBub25jZQ=="
 #define ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
-struct options options = {.connections = 1, .path = "/", .cpu = -1, .at_once = 100, .stamp_unit_ns = 1, .timeout_ns = 30000000000};
-struct census census;
-struct connection *connections;
-
 static int epoll;
 static char *inbox;          // what is being read: bytes left over from before, then RECV_BYTES
 static int64_t received_ns;  // when the bytes in it came
 
-// --- endings ----------------------------------------------------------------------------------------------------------------
-
-// Keeps what can be put between quotes in JSON as it is.
-static void because(const char *what, const char *detail, size_t n) {
-  int at = snprintf(census.reason, sizeof census.reason, "%s", what);
-  for (size_t i = 0; i < n && at + 1 < (int)sizeof census.reason; i++)
-    census.reason[at++] = detail[i] == '"' ? '\'' : detail[i] == '\\' || detail[i] < ' ' || detail[i] > '~' ? '?' : detail[i];
-  census.reason[at < (int)sizeof census.reason ? at : (int)sizeof census.reason - 1] = 0;
-}
-
-static void set_bytes(struct bytes *b, const char *data, size_t n) {
-  char *copy = NULL;
-  if (n) {
-    copy = malloc(n);
-    memcpy(copy, data, n);
-  }
-  free(b->data);
-  *b = (struct bytes){copy, n};
-}
-
-void bytes_append(struct bytes *b, const char *data, size_t n) {
-  if (!n) return;
-  b->data = realloc(b->data, b->length + n);
-  memcpy(b->data + b->length, data, n);
-  b->length += n;
-}
-
-void bytes_drop(struct bytes *b, size_t n) {
-  b->length -= n;
-  if (b->length) memmove(b->data, b->data + n, b->length);
-  else set_bytes(b, NULL, 0);
-}
-
-static void end(struct connection *c) {
-  if (c->state == CLOSED) return;
-  if (c->state == READY) {
-    census.ready--;
-    census.closed++;
-  } else {
-    census.connecting--;
-    census.failed++;
-  }
-  c->state = CLOSED;
-  if (c->tls) tls_close(c->tls);
-  c->tls = NULL;
-  close(c->fd);
-  set_bytes(&c->unread, NULL, 0);
-  set_bytes(&c->fragments, NULL, 0);
-  set_bytes(&c->inner, NULL, 0);
-}
-
-static ssize_t wire_send(struct connection *c, const void *data, size_t n) {
-  return c->tls ? tls_send(c->tls, data, n) : send(c->fd, data, n, MSG_NOSIGNAL);
-}
-
-void subscriber_send(struct connection *c, int opcode, const void *payload, size_t n) {
-  static uint32_t mask = 2463534242u;
-  unsigned char out[65536 + FRAME_MAX_HEADER];
-  mask ^= mask << 13, mask ^= mask >> 17, mask ^= mask << 5;
-  size_t size = frame_write(out, opcode, payload, n < 65536 ? n : 65535, mask);
-  if (wire_send(c, out, size) != (ssize_t)size) {
-    because("could not send", "", 0);
-    end(c);
-  }
-}
-
 // --- messages ---------------------------------------------------------------------------------------------------------------
 
-void subscriber_ready(struct connection *c) {
-  if (c->state != SUBSCRIBING) return;
-  c->state = READY;
-  census.connecting--;
-  census.ready++;
-  histogram_record(&census.ready_after, received_ns - census.began_ns);
-  histogram_record(&census.answered_after, received_ns - c->hello_ns);
-}
-
-void subscriber_refused(struct connection *c, const char *why, const char *detail, size_t n) {
-  because(why, detail, n);
-  end(c);
-}
-
 static void on_message(struct connection *c, const char *text, size_t n) {
-  if (c->state == SUBSCRIBING && options.protocol == PLAIN) because("last message: ", text, n);
+  if (c->state == SUBSCRIBING && options.protocol == PLAIN) connection_because("last message: ", text, n);
   if (options.protocol == PLAIN) receipt_take(c, text, n, received_ns);
   else broker_take(c, text, n, received_ns);
 }
 
 static void on_illegal(struct connection *c, const char *why) {
   run.illegal++;
-  because("not RFC 6455: ", why, strlen(why));
-  end(c);
+  connection_because("not RFC 6455: ", why, strlen(why));
+  connection_end(c);
 }
 
 static void on_data(struct connection *c, const struct frame *f, const char *payload) {
@@ -144,16 +61,16 @@ static void on_data(struct connection *c, const struct frame *f, const char *pay
   whole->length += f->length;
   if (f->final) {
     on_message(c, whole->data, whole->length);
-    set_bytes(whole, NULL, 0);
+    bytes_set(whole, NULL, 0);
   }
 }
 
 static void on_close(struct connection *c, const unsigned char *payload, size_t n) {
   char code[32];
   snprintf(code, sizeof code, "closed with %d ", n >= 2 ? payload[0] << 8 | payload[1] : 1005);
-  subscriber_send(c, OP_CLOSE, payload, n >= 2 ? 2 : 0);
-  because(code, (const char *)payload + 2, n > 2 ? n - 2 : 0);
-  end(c);
+  connection_send(c, OP_CLOSE, payload, n >= 2 ? 2 : 0);
+  connection_because(code, (const char *)payload + 2, n > 2 ? n - 2 : 0);
+  connection_end(c);
 }
 
 // Handles all whole frames; returns how many bytes they were.
@@ -168,7 +85,7 @@ static size_t on_frames(struct connection *c, const char *p, size_t n) {
     else if (f.opcode == OP_CLOSE) on_close(c, (const unsigned char *)payload, f.length);
     else if (f.opcode == OP_PING) {
       run.pings++;
-      subscriber_send(c, OP_PONG, payload, f.length);
+      connection_send(c, OP_PONG, payload, f.length);
     }
     if (c->state == CLOSED) return n;
     at += f.header + f.length;
@@ -191,8 +108,8 @@ static void dial(struct connection *c) {
   c->state = CONNECTING;
   census.connecting++;
   if (c->fd < 0 || (connect(c->fd, (struct sockaddr *)&address, sizeof address) && errno != EINPROGRESS)) {
-    because("connect: ", strerror(errno), strlen(strerror(errno)));
-    end(c);
+    connection_because("connect: ", strerror(errno), strlen(strerror(errno)));
+    connection_end(c);
     return;
   }
   int one = 1;
@@ -219,9 +136,9 @@ static void on_connected(struct connection *c) {
                    "\r\nSec-WebSocket-Version: 13\r\n%s%s%s\r\n",
                    options.paths ? options.paths[c - connections] : options.path, options.port,
                    options.subprotocol ? "Sec-WebSocket-Protocol: " : "", options.subprotocol ? options.subprotocol : "", options.subprotocol ? "\r\n" : "");
-  if (error || n >= (int)sizeof request || wire_send(c, request, (size_t)n) != n) {
-    because("connect: ", strerror(error), strlen(strerror(error)));
-    end(c);
+  if (error || n >= (int)sizeof request || connection_write(c, request, (size_t)n) != n) {
+    connection_because("connect: ", strerror(error), strlen(strerror(error)));
+    connection_end(c);
     return;
   }
   c->state = UPGRADING;
@@ -233,9 +150,9 @@ static void say_hello(struct connection *c) {
   c->hello_ns = now_ns();
   if (options.protocol != PLAIN) broker_greet(c);
   else if (!census.dialled_again) {
-    for (int i = 0; i < options.hellos && c->state != CLOSED; i++) subscriber_send(c, OP_TEXT, options.hello[i], strlen(options.hello[i]));
+    for (int i = 0; i < options.hellos && c->state != CLOSED; i++) connection_send(c, OP_TEXT, options.hello[i], strlen(options.hello[i]));
     const char *own = options.own_hellos ? options.own_hellos[c - connections] : NULL;
-    if (own && c->state != CLOSED) subscriber_send(c, OP_TEXT, own, strlen(own));
+    if (own && c->state != CLOSED) connection_send(c, OP_TEXT, own, strlen(own));
   }
 }
 
@@ -245,13 +162,13 @@ static size_t on_upgrade(struct connection *c, const char *p, size_t n) {
   if (!blank) return 0;
   size_t head = (size_t)(blank + 4 - p);
   if (memcmp(p, "HTTP/1.1 101", 12) != 0 || !memmem(p, head, ACCEPT, sizeof ACCEPT - 1)) {
-    because("handshake refused: ", p, n);
-    end(c);
+    connection_because("handshake refused: ", p, n);
+    connection_end(c);
     return n;
   }
   c->state = SUBSCRIBING;
   say_hello(c);
-  if (c->state == SUBSCRIBING && options.protocol == PLAIN && !options.ready_text && !options.ready_at_tick) subscriber_ready(c);
+  if (c->state == SUBSCRIBING && options.protocol == PLAIN && !options.ready_text && !options.ready_at_tick) connection_ready(c, received_ns);
   return head;
 }
 
@@ -263,20 +180,20 @@ static int on_readable(struct connection *c) {
   received_ns = now_ns();
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
   if (got <= 0) {
-    because("the connection was cut", "", 0);
-    end(c);
+    connection_because("the connection was cut", "", 0);
+    connection_end(c);
     return 0;
   }
   run.receives++;
   size_t n = c->unread.length + (size_t)got, done = 0;
   if (c->state == UPGRADING && n > MAX_HEAD_BYTES) {
-    because("handshake refused: its answer does not end", "", 0);
-    end(c);
+    connection_because("handshake refused: its answer does not end", "", 0);
+    connection_end(c);
     return 0;
   }
   if (c->state == UPGRADING) done = on_upgrade(c, inbox, n);
   if (c->state == SUBSCRIBING || c->state == READY) done += on_frames(c, inbox + done, n - done);
-  if (c->state != CLOSED && (n > done || c->unread.length)) set_bytes(&c->unread, inbox + done, n - done);
+  if (c->state != CLOSED && (n > done || c->unread.length)) bytes_set(&c->unread, inbox + done, n - done);
   return c->tls && got == RECV_BYTES;
 }
 
@@ -294,7 +211,7 @@ void subscribers_dial(void) {
 
 void subscribers_redial(void) {
   for (int i = 0; i < options.connections; i++) {
-    if (connections[i].state != UNUSED) end(&connections[i]);
+    if (connections[i].state != UNUSED) connection_end(&connections[i]);
     connections[i].state = UNUSED;
   }
   census = (struct census){.dialled_again = 1};
