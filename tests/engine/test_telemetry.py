@@ -6,7 +6,9 @@ import json
 import os
 import re
 import resource
+import socket
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -168,9 +170,15 @@ def test_without_a_file_descriptor_left_it_goes_on(engine: Any, tools: Any) -> N
         tools.hear(noc, "telemetry")
         _, most = resource.prlimit(engine.process.pid, resource.RLIMIT_NOFILE)
         before = resource.prlimit(engine.process.pid, resource.RLIMIT_NOFILE, (8, most))  # more are open, and stay so
-        for _ in range(3):
-            tools.hear(noc, "telemetry")
+        with ExitStack() as waiting:
+            for side in ("public", "admin"):  # nobody can be let in, and it is tried ten times a second
+                host, port = engine.ready[side].removeprefix("http://").split(":")
+                waiting.enter_context(socket.create_connection((host, int(port))))
+            for _ in range(3):
+                tools.hear(noc, "telemetry")
         assert engine.process.poll() is None
+        assert "retrying" in engine.log_text()
+        assert engine.log_text().count("accept returned EMFILE") == 1
         resource.prlimit(engine.process.pid, resource.RLIMIT_NOFILE, before)
     tools.until(lambda: telemetry(engine)["system"]["most_fds"] == before[0])
     assert engine.stop() == 0
