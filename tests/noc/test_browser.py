@@ -376,6 +376,17 @@ def test_every_page_on_a_phone_and_a_desk(open_page: Open, shared: Any, scheme: 
     assert grounds == {"rgb(246, 247, 249)" if scheme == "light" else "rgb(14, 19, 24)"}
 
 
+def test_a_sink_that_fails_needs_attention(open_own: Open, engine: Any) -> None:
+    engine.config["sinks"] = {
+        "broken": {"command": ["sh", "-c", "exit 78"], "topics": ["swift"]},
+        "well": {"command": ["sh", "-c", "exec cat > /dev/null"], "topics": ["swift"]},
+    }
+    noc = open_own()
+    noc.sees("1 of 2 running", "a.tile")
+    told = noc.sees(re.compile("misconfigured: WrongConfiguration"), "section[aria-labelledby=attention] li")
+    assert told.text_content().split() == ["✖", "broken", "(sink)", "misconfigured:", "WrongConfiguration,", "exit", "code", "78"]
+
+
 def test_a_page_that_there_is_not_says_so(open_page: Open) -> None:
     noc = open_page("nowhere")
     noc.sees("There is no such page")
