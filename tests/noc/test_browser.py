@@ -354,6 +354,9 @@ def test_the_keyboard_is_enough(open_page: Open, shared: Any) -> None:
     noc.page.keyboard.press("Escape")
     noc.shows("() => !document.querySelector('dialog').open")
     assert shared.asset("slow")["state"] == "running"
+    panel.get_by_role("button", name="Close").focus()
+    noc.page.keyboard.press("Enter")
+    noc.shows("() => !document.querySelector('aside') && document.activeElement.textContent === 'slow'")
     noc.page.get_by_label("Filter").press_sequentially("7")  # is written, and goes nowhere
     assert "#/assets" in noc.page.url
 
@@ -385,6 +388,37 @@ def test_a_sink_that_fails_needs_attention(open_own: Open, engine: Any) -> None:
     noc.sees("1 of 2 running", "a.tile")
     told = noc.sees(re.compile("misconfigured: WrongConfiguration"), "section[aria-labelledby=attention] li")
     assert told.text_content().split() == ["✖", "broken", "(sink)", "misconfigured:", "WrongConfiguration,", "exit", "code", "78"]
+
+
+def test_a_phone_shows_what_its_columns_have_no_room_for(open_own: Open, engine: Any) -> None:
+    long = "a" * 64
+    engine.config["assets"] = {"swift": engine.config["assets"]["swift"], long: engine.teller("BTC/USDT")}
+    engine.config["assets"] |= {f"more{n:02}": engine.teller("BTC/USDT", start="on_demand") for n in range(20)}
+    engine.config["sinks"] = {"quiet": {"command": ["sh", "-c", "exec cat > /dev/null"], "topics": ["swift"]}}
+    noc = open_own("arena", viewport={"width": 390, "height": 844})
+    noc.page.locator(f'tr[data-asset="{long}"] + tr.below', has_text="99 % below").wait_for()
+    assert noc.page.locator("tr.below svg").count() > 0, "the histogram"
+    inside = "() => [...document.querySelectorAll('.scroll, .list, html')].every(each => each.scrollWidth <= each.clientWidth)"
+    assert noc.page.evaluate(inside), "however long a name is"
+    noc.go("symbols")
+    noc.press("BTC/USDT")
+    noc.page.locator("tr[data-source=swift] + tr.below", has_text="lag").wait_for()
+    assert noc.page.evaluate(inside)
+    noc.go("clients")
+    uuid = engine.http.post(engine.ready["public"] + "/v1/clients").json()["uuid"]
+    with connect(f"{engine.ready['stream']}/v1/stream?client={uuid}", proxy=None, close_timeout=1) as client:
+        client.send('{"op":"subscribe","topics":["swift"],"policy":"skip"}')
+        noc.page.locator(f'tr[data-client="{uuid}"] + tr.below', has_text=re.compile(r"from 127.0.0.1:\d+ .* 1 × skip")).wait_for()
+        assert noc.page.evaluate(inside)
+    noc.sees("restarted 0 times", "tr.below")
+    noc.go("assets")
+    assert noc.page.evaluate(inside)
+    noc.row("swift").get_by_role("button").scroll_into_view_if_needed()
+    noc.row("swift").get_by_role("button").click()
+    noc.shows("() => document.querySelector('aside')?.getBoundingClientRect().top < innerHeight / 2")
+    noc.go("")
+    noc.page.locator(".feeds a", has_text="swift").click()
+    noc.shows("() => document.querySelector('aside')?.getBoundingClientRect().top < innerHeight / 2")
 
 
 def test_a_page_that_there_is_not_says_so(open_page: Open) -> None:
