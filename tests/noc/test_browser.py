@@ -276,6 +276,8 @@ def test_the_server_is_lost_and_comes_back(open_own: Open, engine: Any) -> None:
     assert noc.row("swift").is_visible(), "what was known stays in sight"
     noc.row("swift").get_by_role("button").click()
     assert noc.page.get_by_role("button", name="Pause").is_disabled()
+    for where in ("control", "arena", "assets"):  # also those that nobody has been to yet
+        noc.go(where)
     engine.start()
     noc.sees("live", "#status")
     noc.shows("before => !document.querySelector('footer').textContent.includes(before)", arg=epoch)
