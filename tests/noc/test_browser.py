@@ -338,6 +338,18 @@ def test_what_ingestors_say_is_text(open_page: Open) -> None:
     assert noc.page.title() != "1"
 
 
+def test_names_and_log_lines_that_cannot_be_seen_are_written_out(open_own: Open, engine: Any) -> None:
+    script = """while :; do
+      printf '{"symbol":"\\\\u202e","price":"1","ts":%s}\\n' "$(date +%s%N)"; printf '\\033[31mred\\033[0m\\n' >&2; sleep 0.5
+    done"""
+    engine.config["assets"] = {"odd": {"command": ["sh", "-c", script], "origin": "synthetic", "start": "always"}}
+    noc = open_own("symbols")
+    noc.press(r"\u{202e}")
+    noc.page.locator("tr[data-source=odd] .price", has_text="1").wait_for()
+    noc.go("logs")
+    noc.sees(r"\u{1b}[31mred", ".lines li")
+
+
 def test_the_keyboard_is_enough(open_page: Open, shared: Any) -> None:
     noc = open_page()
     noc.sees("live", "#status")
