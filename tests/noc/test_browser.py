@@ -272,6 +272,9 @@ def test_the_server_is_lost_and_comes_back(open_own: Open, engine: Any) -> None:
     epoch = re.search(r"life (\S+)", noc.page.locator("footer").text_content()).group(1)
     engine.end(signal.SIGKILL)
     noc.sees(re.compile("stale for"), "#status")
+    announced = noc.page.locator("#status").aria_snapshot()
+    assert "stale" in announced
+    assert "stale for" not in announced, "it would be read out each second"
     noc.sees("What you see is stale.")
     assert noc.row("swift").is_visible(), "what was known stays in sight"
     noc.row("swift").get_by_role("button").click()
