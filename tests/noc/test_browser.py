@@ -396,6 +396,18 @@ def test_every_page_on_a_phone_and_a_desk(open_page: Open, shared: Any, scheme: 
     assert grounds == {"rgb(246, 247, 249)" if scheme == "light" else "rgb(14, 19, 24)"}
 
 
+def test_an_engine_without_assets_says_so(open_own: Open, engine: Any) -> None:
+    engine.config["assets"] = {}
+    noc = open_own()
+    noc.sees("none is configured", "a.tile")
+    noc.go("assets")
+    noc.sees("No asset is configured.")
+    noc.go("arena")
+    noc.sees("No pricing asset is configured.")
+    noc.go("symbols")
+    noc.sees("No source is running.")
+
+
 def test_a_sink_that_fails_needs_attention(open_own: Open, engine: Any) -> None:
     engine.config["sinks"] = {
         "broken": {"command": ["sh", "-c", "exit 78"], "topics": ["swift"]},
