@@ -57,11 +57,14 @@ from finstream.vocabulary.policies import PLAIN, Policy
 from finstream.vocabulary.settings import QualitySettings
 
 __all__ = [
-    "ArenaEntry", "AssetStatistics", "BlockBuffered", "EncryptionStatistics", "Form", "Framing", "HalfFull", "Lags",
-    "LineRejected", "MemoryMark", "Message", "OutboxClosed", "OutboxStatistics", "OutboxTotals", "PeerClosed", "PeerEvent",
+    "CHECKS_OF_QUALITY", "ArenaEntry", "AssetStatistics", "BlockBuffered", "EncryptionStatistics", "Form", "Framing", "HalfFull",
+    "Lags", "LineRejected", "MemoryMark", "Message", "OutboxClosed", "OutboxStatistics", "OutboxTotals", "PeerClosed", "PeerEvent",
     "PeerFault", "PeerSilent", "Pump", "PumpEvent", "PumpStatistics", "Requested", "SourceEnded", "SourceOverflowed",
     "StageTimes", "StatusLine", "Switched", "SymbolForm", "SymbolStatistics", "Tally", "Wanted",
 ]  # fmt: skip
+
+CHECKS_OF_QUALITY = _fastpath.CHECKS_OF_QUALITY
+"""The words that they reject with."""
 
 Wanted = tuple[int, str | None, Policy]
 """A topic: an asset's handle, a symbol or None for all of them, and how to serve it."""
@@ -381,7 +384,7 @@ class Pump:
     def asset_statistics(self, asset: int) -> AssetStatistics:
         *counts, rejected, last_received_ns, subscribers, symbols, untold, found = self._native.asset_statistics(asset)
         by_reason = {reason: count for reason, count in zip(_fastpath.REJECTIONS, rejected, strict=True) if count}
-        by_check = {check: count for check, count in zip(_fastpath.CHECKS_OF_QUALITY, found, strict=True) if count}
+        by_check = {check: count for check, count in zip(CHECKS_OF_QUALITY, found, strict=True) if count}
         values: tuple[Any, ...] = (*counts, by_reason, last_received_ns, subscribers, symbols, untold, by_check)
         return AssetStatistics(*values)
 

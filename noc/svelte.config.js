@@ -11,6 +11,8 @@ export default {
     adapter: adapter({ pages: process.env.FINSTREAM_PAGE ?? "../finstream/page" }),
     // One file serves all pages, so the admin listener's paths stay those of its API.
     router: { type: "hash" },
+    // At once: when the connection is lost, the pages that nobody has been to yet have to be there, too.
+    output: { bundleStrategy: "single" },
     // By default the time of the build, which would make each build another one.
     version: { name: version },
   },

@@ -36,10 +36,12 @@ class SymbolDetail(msgspec.Struct, frozen=True):
 
 
 def symbol_routes(*, pump: Pump, supervisor: Supervisor, hours: Callable[[str], Hours]) -> list[Route]:
+    symbols_there_are = symbols_view.Symbols(pump)
+
     async def every(call: Call) -> SymbolList:
         limit, after = _limit(call.query.get("limit")), call.query.get("after", "")
         assets = {status.name for status in supervisor.statuses()}
-        symbols = await symbols_view.ticked(pump, assets)
+        symbols = await symbols_there_are.ticked(assets)
         first = bisect_right(symbols, after, key=lambda each: each.symbol)
         page = symbols[first : first + limit]
         return SymbolList(page, page[-1].symbol if first + limit < len(symbols) else None)

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import datetime
 import logging
+import math
+import time
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from functools import partial
@@ -31,6 +33,8 @@ _SEVERITY = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50
 _CLOSE_WITHIN_S = 1.0
 _LIBRARIES_SAY_NO_LESS_THAN = {"watchfiles": logging.WARNING}
 """Libraries whose informational messages only repeat what our own say better."""
+_LIBRARIES_REPEAT_AFTER_S = {"trio.serve_listeners": 60.0}
+"""Loggers that say the same ten times a second for as long as it lasts: no file descriptor is left to accept a connection."""
 
 _encoder = msgspec.json.Encoder(enc_hook=repr)
 _exception = structlog.processors.ExceptionRenderer()
@@ -133,10 +137,16 @@ class _StandardLibraryBridge(logging.Handler):
     def __init__(self, logs: Logs) -> None:
         super().__init__()
         self._logs = logs
+        self._said_at: dict[str, float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno < _LIBRARIES_SAY_NO_LESS_THAN.get(record.name.partition(".")[0], 0):
             return
+        if (pause_s := _LIBRARIES_REPEAT_AFTER_S.get(record.name)) is not None:
+            now = time.monotonic()
+            if now - self._said_at.get(record.name, -math.inf) < pause_s:
+                return
+            self._said_at[record.name] = now
         self._logs.write_record(record)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
+from finstream.pump import CHECKS_OF_QUALITY
 from finstream.services.telemetry_view import AssetFigures, ChildFigures, SinkFigures, Telemetry
 from finstream.vocabulary.reasons import CLOSINGS
 
@@ -74,12 +75,20 @@ def _assets_health(view: Telemetry) -> Iterator[Sample]:
             yield (asset.name, asset.health.state, asset.health.cause or "none"), 1
 
 
+def _lag_quantiles(view: Telemetry) -> Iterator[Sample]:
+    for asset in view.assets:
+        for quantile, lag in _QUANTILES.items():
+            if asset.arena is not None and (found_us := getattr(asset.arena, lag)) is not None:
+                yield (asset.name, quantile), found_us / 1e6
+
+
 def _stages(view: Telemetry) -> Iterator[Sample]:
     for stage in ("read", "take", "send", "tend"):
         yield (stage,), getattr(view.pump.stages, f"{stage}_ns") / 1e9
 
 
 _LEVELS = ("normal", "soft", "hard")
+_QUANTILES = {"0.5": "lag_p50_us", "0.9": "lag_p90_us", "0.99": "lag_p99_us"}
 
 METRICS = (
     Metric("process_cpu_seconds_total", "counter", (), "CPU time of the engine's process, without its children.",
@@ -133,15 +142,20 @@ METRICS = (
     Metric("finstream_asset_lines_total", "counter", ("asset",), "Lines read, of all kinds.",
            _assets(lambda asset: asset.lines)),
     Metric("finstream_asset_received_bytes_total", "counter", ("asset",), "Bytes read.", _assets(lambda asset: asset.bytes)),
+    Metric("finstream_asset_rejections_total", "counter", ("asset",), "Lines rejected, for whatever reason.",
+           _assets(lambda asset: sum(asset.rejected.values()))),
     Metric("finstream_asset_rejected_lines_total", "counter", ("asset", "reason"), "Lines rejected, by reason.",
            _assets_by(lambda asset: asset.rejected)),
     Metric("finstream_asset_questioned_ticks_total", "counter", ("asset", "check"), "Ticks that a check of quality found.",
-           _assets_by(lambda asset: asset.questioned)),
+           # From the start, as the endings of connections: there are four checks.
+           _assets_by(lambda asset: dict.fromkeys(CHECKS_OF_QUALITY, 0) | asset.questioned)),
     Metric("finstream_asset_symbols", "gauge", ("asset",), "Symbols named so far.", _assets(lambda asset: asset.symbols)),
     Metric("finstream_asset_wanted_by", "gauge", ("asset",), "Subscribers that want it.",
            _assets(lambda asset: asset.wanted_by)),
     Metric("finstream_asset_lag_seconds", "gauge", ("asset",), "Lag of its ticks, smoothed; negative: its clock is ahead of ours.",
            _assets(lambda asset: _scaled(asset.arena.lag_smoothed_us if asset.arena else None, 1e6))),
+    Metric("finstream_asset_lag_quantile_seconds", "gauge", ("asset", "quantile"),
+           "Lag that this share of its ticks of the last one to two minutes did not exceed.", _lag_quantiles),
     Metric("finstream_asset_silence_seconds", "gauge", ("asset",), "Since its last tick.",
            _assets(lambda asset: _scaled(asset.arena.silent_ms if asset.arena else None, 1e3))),
     Metric("finstream_asset_health", "gauge", ("asset", "state", "cause"),
@@ -150,6 +164,8 @@ METRICS = (
     Metric("finstream_asset_severity", "gauge", ("asset",),
            "Of lag and silence: 0 healthy, 4 the worst; absent while it is at rest.",
            _assets(lambda asset: asset.arena and asset.arena.severity)),
+    Metric("finstream_degraded_assets", "gauge", (), "Assets that are late or silent: of severity 1 or more.",
+           _one(lambda view: sum(asset.arena is not None and asset.arena.degraded for asset in view.assets))),
     Metric("finstream_sink_delivered_messages_total", "counter", ("sink",), "Messages that its present process was given.",
            _sinks(lambda sink: sink.outbox and sink.outbox.delivered)),
     Metric("finstream_sink_queued_bytes", "gauge", ("sink",), "What waits for it.",

@@ -10,10 +10,11 @@ import trio
 
 from finstream.pump import Pump
 
-__all__ = ["TickedSymbol", "find", "ticked"]
+__all__ = ["Symbols", "TickedSymbol", "find"]
 
 _LONGEST_BYTES = 64
 """Lines with a longer symbol are rejected."""
+_FRESH_S = 1.0
 
 
 class TickedSymbol(msgspec.Struct, frozen=True):
@@ -22,8 +23,30 @@ class TickedSymbol(msgspec.Struct, frozen=True):
     """The pricing assets that have ticked it, by name."""
 
 
-async def ticked(pump: Pump, assets: Collection[str]) -> list[TickedSymbol]:
-    """All symbols by name; of each asset the first 65,536 that it named. ``assets`` are those that are configured."""
+class Symbols:
+    """All symbols there are. Whoever asks gets them a second old at most, or as old as twenty looks for them take: with tens of
+    thousands of symbols a look takes the engine a good part of a second, and those who ask page by page would have it do nothing
+    else."""
+
+    def __init__(self, pump: Pump) -> None:
+        self._pump = pump
+        self._looking = trio.Lock()
+        self._found: list[TickedSymbol] = []
+        self._among: frozenset[str] = frozenset()
+        self._fresh_until = -float("inf")
+
+    async def ticked(self, assets: Collection[str]) -> list[TickedSymbol]:
+        """By name; of each asset the first 65,536 that it named. ``assets`` are those that are configured."""
+        async with self._looking:
+            if trio.current_time() >= self._fresh_until or self._among != assets:
+                began = trio.current_time()
+                self._found, self._among = await _look(self._pump, assets), frozenset(assets)
+                ended = trio.current_time()
+                self._fresh_until = ended + max(_FRESH_S, 20 * (ended - began))
+            return self._found
+
+
+async def _look(pump: Pump, assets: Collection[str]) -> list[TickedSymbol]:
     found: dict[str, list[str]] = defaultdict(list)
     for asset, handle in sorted(_racing(pump, assets)):
         for entry in pump.symbol_statistics(handle):

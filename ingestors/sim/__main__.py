@@ -36,6 +36,7 @@ class Simulation:
             seed=options.seed,
             trade_share=options.trade_share,
             first_trade_id=first_trade_id,
+            shared_trades=options.shared_trades,
             stamping=Stamping(
                 lag_ns=round(options.lag_ms * _MS_NS),
                 jitter_ns=round(options.lag_jitter_ms * _MS_NS),

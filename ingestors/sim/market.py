@@ -17,6 +17,8 @@ __all__ = ["Market", "Stamping"]
 _BASE_PRICES: Final = {"BTC": 67_000_00, "ETH": 3_500_00, "SOL": 150_00}
 """In hundredths. Others get one from their name."""
 _STEP_TICKS: Final = 3
+_SLOT_NS: Final = 100_000_000
+"""In each of them there is one trade of a symbol that is shared."""
 _PULL: Final = 2048
 """So many hundredths away from the base, the pull back is half as strong as the walk."""
 
@@ -39,7 +41,7 @@ class Stamping:
 
 
 class _Walk:
-    __slots__ = ("ask_size", "base", "bid_size", "price", "spread", "symbol")
+    __slots__ = ("ask_size", "base", "bid_size", "last_slot", "price", "spread", "symbol")
 
     def __init__(self, symbol: str) -> None:
         self.symbol = symbol
@@ -48,6 +50,7 @@ class _Walk:
         self.price = self.base
         self.spread = 1 + self.base // 1_000_000
         self.bid_size = self.ask_size = 1_00000
+        self.last_slot = 0
 
 
 class Market:
@@ -62,12 +65,14 @@ class Market:
         trade_share: float,
         first_trade_id: int,
         stamping: Stamping,
+        shared_trades: bool = False,
     ) -> None:
         self._random = random.Random(seed)  # noqa: S311 - a simulation
         self._walks = [_Walk(symbol) for symbol in symbols]
         self._exchange = exchange
         self._trade_share = trade_share
         self._trade_id = first_trade_id
+        self._shared_trades = shared_trades
         self._last_ts_ns = 0
         self._stamping = stamping
 
@@ -92,17 +97,27 @@ class Market:
             f'"ask_price":"{decimal_text(ask, 2)}","ask_volume":"{decimal_text(walk.ask_size, 5)}"'
         )
         trade = ""
-        if draw() < self._trade_share:
+        if draw() < self._trade_share and (trade_id := self._next_trade_id(walk, now_ns)) is not None:
             is_buy = draw() < 0.5
             trade = (
                 f'"price":"{decimal_text(ask if is_buy else bid, 2)}",'
                 f'"volume":"{decimal_text(1 + int(draw() * 200000), 5)}",'
-                f'"side":"{"buy" if is_buy else "sell"}","trade_id":{self._trade_id},'
+                f'"side":"{"buy" if is_buy else "sell"}","trade_id":{trade_id},'
             )
-            self._trade_id += 1
         ts_ns = self._stamp_ns(now_ns)
         line = f'{{"symbol":"{walk.symbol}","exchange":"{self._exchange}",{trade}{quote},"ts":{ts_ns}}}\n'
         return line.encode()
+
+    def _next_trade_id(self, walk: _Walk, now_ns: int) -> int | None:
+        """None: the trade of this tenth of a second has been told."""
+        if not self._shared_trades:
+            self._trade_id += 1
+            return self._trade_id - 1
+        slot = now_ns // _SLOT_NS
+        if slot == walk.last_slot:
+            return None
+        walk.last_slot = slot
+        return slot
 
     def _stamp_ns(self, now_ns: int) -> int:
         stamping = self._stamping

@@ -6,7 +6,9 @@ import json
 import os
 import re
 import resource
+import socket
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.sync.client import connect
 
+from finstream.pump import CHECKS_OF_QUALITY
 from finstream.services.metrics_table import METRICS
 from finstream.services.telemetry_view import Telemetry
 from finstream.vocabulary.reasons import CLOSINGS
@@ -167,9 +170,15 @@ def test_without_a_file_descriptor_left_it_goes_on(engine: Any, tools: Any) -> N
         tools.hear(noc, "telemetry")
         _, most = resource.prlimit(engine.process.pid, resource.RLIMIT_NOFILE)
         before = resource.prlimit(engine.process.pid, resource.RLIMIT_NOFILE, (8, most))  # more are open, and stay so
-        for _ in range(3):
-            tools.hear(noc, "telemetry")
+        with ExitStack() as waiting:
+            for side in ("public", "admin"):  # nobody can be let in, and it is tried ten times a second
+                host, port = engine.ready[side].removeprefix("http://").split(":")
+                waiting.enter_context(socket.create_connection((host, int(port))))
+            for _ in range(3):
+                tools.hear(noc, "telemetry")
         assert engine.process.poll() is None
+        assert "retrying" in engine.log_text()
+        assert engine.log_text().count("accept returned EMFILE") == 1
         resource.prlimit(engine.process.pid, resource.RLIMIT_NOFILE, before)
     tools.until(lambda: telemetry(engine)["system"]["most_fds"] == before[0])
     assert engine.stop() == 0
@@ -207,6 +216,38 @@ def test_the_metrics_are_those_of_the_table(busy: Any) -> None:
     ticks = {sample.labels["asset"]: sample.value for sample in families["finstream_asset_ticks"].samples}
     assert ticks["tick"] > 0
     assert {sample.value for sample in families["finstream_ready"].samples} == {1}
+
+
+def test_what_happens_for_the_first_time_is_seen_as_an_increase(busy: Any, tools: Any) -> None:
+    families = {family.name: family for family in text_string_to_metric_families(busy.public("GET", "/metrics").text)}
+    rejections = {sample.labels["asset"]: sample.value for sample in families["finstream_asset_rejections"].samples}
+    assert rejections["tick"] == rejections["idle"] == 0
+    questioned = [sample for sample in families["finstream_asset_questioned_ticks"].samples if sample.labels["asset"] == "tick"]
+    assert [(sample.labels["check"], sample.value) for sample in questioned] == [(check, 0) for check in CHECKS_OF_QUALITY]
+
+    def told() -> dict[str, float]:
+        text = busy.public("GET", "/metrics").text
+        found = {family.name: family for family in text_string_to_metric_families(text)}
+        by_reason = [sample.value for sample in found["finstream_asset_rejected_lines"].samples if sample.labels["asset"] == "bad"]
+        total = [sample.value for sample in found["finstream_asset_rejections"].samples if sample.labels["asset"] == "bad"]
+        return {"total": total[0], "sum": sum(by_reason)}
+
+    now = tools.until(lambda: (found := told())["total"] > 0 and found)
+    assert now["total"] == now["sum"]
+
+
+def test_the_distribution_of_an_assets_lags_is_told(busy: Any, tools: Any) -> None:
+    def quantiles() -> dict[str, float]:
+        families = {family.name: family for family in text_string_to_metric_families(busy.public("GET", "/metrics").text)}
+        samples = families["finstream_asset_lag_quantile_seconds"].samples
+        assert all(sample.labels["asset"] != "bad" for sample in samples), "it has told no lag"
+        return {sample.labels["quantile"]: sample.value for sample in samples if sample.labels["asset"] == "tick"}
+
+    found = tools.until(quantiles)
+    assert list(found) == ["0.5", "0.9", "0.99"]
+    assert 0 <= found["0.5"] <= found["0.9"] <= found["0.99"] < 10, "seconds"
+    # What has told nothing for over a second is degraded, too.
+    tools.until(lambda: "\nfinstream_degraded_assets 1\n" in busy.public("GET", "/metrics").text)
 
 
 def test_a_histogram_is_one(busy: Any) -> None:

@@ -55,6 +55,22 @@ def test_ticks_are_trades_with_their_quote_or_quotes_alone() -> None:
         assert tick["price"] == (tick["ask_price"] if tick["side"] == "buy" else tick["bid_price"])
 
 
+def test_sims_that_share_trades_tell_the_same_ones() -> None:
+    def shared(seed: int) -> Market:
+        return Market(
+            ["BTC/USDT"], exchange="sim", seed=seed, trade_share=0.5, first_trade_id=100, stamping=Stamping(), shared_trades=True
+        )
+
+    def trades(source: Market) -> list[int]:
+        ticks = [json.loads(source.line(NOW_NS + n * 10_000_000)) for n in range(1000)]
+        return [tick["trade_id"] for tick in ticks if "price" in tick]
+
+    told = trades(shared(1))
+    assert told == sorted(set(told)), "each of them once"
+    assert len(told) > 90, "of the hundred in ten seconds"
+    assert len(set(told) & set(trades(shared(2)))) > 80
+
+
 def test_the_same_seed_gives_the_same_prices() -> None:
     one, other, third = market(seed=1), market(seed=1), market(seed=2)
     lines = [one.line(NOW_NS) for _ in range(100)]

@@ -272,10 +272,15 @@ def test_the_server_is_lost_and_comes_back(open_own: Open, engine: Any) -> None:
     epoch = re.search(r"life (\S+)", noc.page.locator("footer").text_content()).group(1)
     engine.end(signal.SIGKILL)
     noc.sees(re.compile("stale for"), "#status")
+    announced = noc.page.locator("#status").aria_snapshot()
+    assert "stale" in announced
+    assert "stale for" not in announced, "it would be read out each second"
     noc.sees("What you see is stale.")
     assert noc.row("swift").is_visible(), "what was known stays in sight"
     noc.row("swift").get_by_role("button").click()
     assert noc.page.get_by_role("button", name="Pause").is_disabled()
+    for where in ("control", "arena", "assets"):  # also those that nobody has been to yet
+        noc.go(where)
     engine.start()
     noc.sees("live", "#status")
     noc.shows("before => !document.querySelector('footer').textContent.includes(before)", arg=epoch)
@@ -336,6 +341,18 @@ def test_what_ingestors_say_is_text(open_page: Open) -> None:
     assert noc.page.title() != "1"
 
 
+def test_names_and_log_lines_that_cannot_be_seen_are_written_out(open_own: Open, engine: Any) -> None:
+    script = """while :; do
+      printf '{"symbol":"\\\\u202e","price":"1","ts":%s}\\n' "$(date +%s%N)"; printf '\\033[31mred\\033[0m\\n' >&2; sleep 0.5
+    done"""
+    engine.config["assets"] = {"odd": {"command": ["sh", "-c", script], "origin": "synthetic", "start": "always"}}
+    noc = open_own("symbols")
+    noc.press(r"\u{202e}")
+    noc.page.locator("tr[data-source=odd] .price", has_text="1").wait_for()
+    noc.go("logs")
+    noc.sees(r"\u{1b}[31mred", ".lines li")
+
+
 def test_the_keyboard_is_enough(open_page: Open, shared: Any) -> None:
     noc = open_page()
     noc.sees("live", "#status")
@@ -354,6 +371,9 @@ def test_the_keyboard_is_enough(open_page: Open, shared: Any) -> None:
     noc.page.keyboard.press("Escape")
     noc.shows("() => !document.querySelector('dialog').open")
     assert shared.asset("slow")["state"] == "running"
+    panel.get_by_role("button", name="Close").focus()
+    noc.page.keyboard.press("Enter")
+    noc.shows("() => !document.querySelector('aside') && document.activeElement.textContent === 'slow'")
     noc.page.get_by_label("Filter").press_sequentially("7")  # is written, and goes nowhere
     assert "#/assets" in noc.page.url
 
@@ -374,6 +394,60 @@ def test_every_page_on_a_phone_and_a_desk(open_page: Open, shared: Any, scheme: 
             noc.page.wait_for_timeout(2_000)
             noc.page.screenshot(path=f"{folder}/{where or 'overview'}-{scheme}.png")
     assert grounds == {"rgb(246, 247, 249)" if scheme == "light" else "rgb(14, 19, 24)"}
+
+
+def test_an_engine_without_assets_says_so(open_own: Open, engine: Any) -> None:
+    engine.config["assets"] = {}
+    noc = open_own()
+    noc.sees("none is configured", "a.tile")
+    noc.go("assets")
+    noc.sees("No asset is configured.")
+    noc.go("arena")
+    noc.sees("No pricing asset is configured.")
+    noc.go("symbols")
+    noc.sees("No source is running.")
+
+
+def test_a_sink_that_fails_needs_attention(open_own: Open, engine: Any) -> None:
+    engine.config["sinks"] = {
+        "broken": {"command": ["sh", "-c", "exit 78"], "topics": ["swift"]},
+        "well": {"command": ["sh", "-c", "exec cat > /dev/null"], "topics": ["swift"]},
+    }
+    noc = open_own()
+    noc.sees("1 of 2 running", "a.tile")
+    told = noc.sees(re.compile("misconfigured: WrongConfiguration"), "section[aria-labelledby=attention] li")
+    assert told.text_content().split() == ["✖", "broken", "(sink)", "misconfigured:", "WrongConfiguration,", "exit", "code", "78"]
+
+
+def test_a_phone_shows_what_its_columns_have_no_room_for(open_own: Open, engine: Any) -> None:
+    long = "a" * 64
+    engine.config["assets"] = {"swift": engine.config["assets"]["swift"], long: engine.teller("BTC/USDT")}
+    engine.config["assets"] |= {f"more{n:02}": engine.teller("BTC/USDT", start="on_demand") for n in range(20)}
+    engine.config["sinks"] = {"quiet": {"command": ["sh", "-c", "exec cat > /dev/null"], "topics": ["swift"]}}
+    noc = open_own("arena", viewport={"width": 390, "height": 844})
+    noc.page.locator(f'tr[data-asset="{long}"] + tr.below', has_text="99 % below").wait_for()
+    assert noc.page.locator("tr.below svg").count() > 0, "the histogram"
+    inside = "() => [...document.querySelectorAll('.scroll, .list, html')].every(each => each.scrollWidth <= each.clientWidth)"
+    assert noc.page.evaluate(inside), "however long a name is"
+    noc.go("symbols")
+    noc.press("BTC/USDT")
+    noc.page.locator("tr[data-source=swift] + tr.below", has_text="lag").wait_for()
+    assert noc.page.evaluate(inside)
+    noc.go("clients")
+    uuid = engine.http.post(engine.ready["public"] + "/v1/clients").json()["uuid"]
+    with connect(f"{engine.ready['stream']}/v1/stream?client={uuid}", proxy=None, close_timeout=1) as client:
+        client.send('{"op":"subscribe","topics":["swift"],"policy":"skip"}')
+        noc.page.locator(f'tr[data-client="{uuid}"] + tr.below', has_text=re.compile(r"from 127.0.0.1:\d+ .* 1 × skip")).wait_for()
+        assert noc.page.evaluate(inside)
+    noc.sees("restarted 0 times", "tr.below")
+    noc.go("assets")
+    assert noc.page.evaluate(inside)
+    noc.row("swift").get_by_role("button").scroll_into_view_if_needed()
+    noc.row("swift").get_by_role("button").click()
+    noc.shows("() => document.querySelector('aside')?.getBoundingClientRect().top < innerHeight / 2")
+    noc.go("")
+    noc.page.locator(".feeds a", has_text="swift").click()
+    noc.shows("() => document.querySelector('aside')?.getBoundingClientRect().top < innerHeight / 2")
 
 
 def test_a_page_that_there_is_not_says_so(open_page: Open) -> None:

@@ -24,6 +24,8 @@ from websockets.typing import Subprotocol
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(180)]
 
 ASSETS = 1_000
+CLIENTS = 200
+"""So many are listed at most."""
 UPDATES_PER_S = 200
 LEAST_FRAMES_PER_S = 50
 WINDOW_S = 3
@@ -62,7 +64,16 @@ def asset(n: int, look: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def client(n: int, look: int) -> dict[str, Any]:
+    outbox = OUTBOX | {"queued_bytes": (n * 7919 + look * 104729) % 50_000, "queued_messages": n + look, "oldest_ms": look}
+    return {
+        "uuid": f"{n:08}-0000-4000-8000-000000000000", "class": "standard", "peer": f"127.0.0.1:{n}", "connected_since": 1,
+        "topics": 3, "policies": {"kill": 2, "skip": 1}, "outbox": outbox,
+    }  # fmt: skip
+
+
 def telemetry(look: int) -> str:
+    clients = [client(n, look) for n in range(CLIENTS)]
     told = {
         "at": 0, "interval_s": 1, "engine": "finstream/0", "epoch": "e", "mode": "simulation", "uptime_s": look,
         "log_level": "info", "pump_running": True,
@@ -71,8 +82,8 @@ def telemetry(look: int) -> str:
         "rates": {"turns_per_s": 1, "lines_per_s": 1000 + look % 50, "sends_per_s": 1, "deliveries_per_s": 5000,
                   "bytes_per_s": 1},
         "assets": [asset(n, look) for n in range(ASSETS)], "sinks": [],
-        "clients": {"registered": 0, "connected": 0, "totals": OUTBOX, "endings": {}, "recent_endings": [], "listed": []},
-        "client_rates": {},
+        "clients": {"registered": 900, "connected": 900, "totals": OUTBOX, "endings": {}, "recent_endings": [], "listed": clients},
+        "client_rates": {each["uuid"]: {"deliveries_per_s": look * 9.5, "bytes_per_s": look * 999.0} for each in clients},
         "memory": {"level": "normal", "held_bytes": 0, "soft_bytes": 1, "hard_bytes": 2, "evictions": 0, "freed_bytes": 0},
         "bus": {"published": 0, "dropped": 0}, "logs": {"emitted": 0, "written": 0, "dropped": 0},
         "dead_letters": {"taken": 0, "lost": 0}, "store": {"state": "ok", "pending": 0, "lost": 0, "last_error": ""},
@@ -161,7 +172,7 @@ FRAMES_PER_S = """seconds => new Promise(settle => {
 })"""
 
 
-@pytest.mark.parametrize("where", ["assets", "", "arena", "logs"])
+@pytest.mark.parametrize("where", ["assets", "", "arena", "clients", "logs"])
 def test_it_stays_fluent(browser: Any, server: Server, where: str) -> None:
     page = browser.new_page()
     page.goto(f"{server.url}/#/{where}")

@@ -196,6 +196,13 @@ def test_libraries_that_log_through_the_standard_library_are_heard(logs: Logs, r
     assert "OSError: broken" in second["exception"]
 
 
+def test_what_a_library_says_at_each_of_its_attempts_is_a_line_a_minute(logs: Logs, reader: Reader) -> None:
+    for _ in range(20):
+        logging.getLogger("trio.serve_listeners").error("accept returned EMFILE")
+        logging.getLogger("trio.other").error("another matter")
+    assert [line["component"] for line in reader.lines(logs)] == ["trio.serve_listeners"] + ["trio.other"] * 20
+
+
 def test_libraries_stay_quiet_at_debug_level(logs: Logs, reader: Reader) -> None:
     logs.set_level("debug")
     logging.getLogger("trio-websocket").debug("every single frame")

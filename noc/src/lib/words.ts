@@ -2,7 +2,7 @@
 
 import type { Receipt } from "../../../sdk/js/src/index.js";
 import { bytes, count, long, rate, span } from "./format";
-import type { Asset, BusEvent, Health } from "./protocol";
+import type { Asset, BusEvent, Child, Health, Place } from "./protocol";
 
 export type Tone = "good" | "warn" | "bad" | "quiet";
 export interface Mark {
@@ -35,6 +35,10 @@ export function severityMark(severity: number | undefined): Mark & { word: strin
   if (severity === undefined) return { sign: "○", tone: "quiet", word: "at rest" };
   return SEVERITIES[severity] ?? { sign: "?", tone: "quiet", word: String(severity) };
 }
+
+/** A clock that is ahead of ours makes a source look the quicker, so it is never a healthy one. */
+export const placeMark = (place: Place): Mark & { word: string } =>
+  place.clock_error && !place.severity && place.severity !== undefined ? { sign: "▲", tone: "warn", word: "clock ahead" } : severityMark(place.severity);
 
 const FAILED = new Set(["backoff", "tripped", "misconfigured"]);
 const HEALTHS: Record<Health["state"], Mark> = {
@@ -70,7 +74,15 @@ export function cause({ state, health, arena }: Asset): string {
 
 /** What is wrong with an asset; undefined: nothing. */
 export function trouble(asset: Asset): string | undefined {
-  if (FAILED.has(asset.state)) return `${asset.state}: ${[asset.reason, asset.detail].filter(Boolean).join(", ")}`;
+  return failure(asset) ?? unwell(asset);
+}
+
+/** Why an asset or a sink does not run, though it should; undefined: it does, or need not. */
+export function failure({ state, reason, detail }: Child): string | undefined {
+  return FAILED.has(state) ? `${state}: ${[reason, detail].filter(Boolean).join(", ")}` : undefined;
+}
+
+function unwell(asset: Asset): string | undefined {
   return asset.health && asset.health.state !== "live" ? `${asset.health.state}: ${cause(asset)}` : undefined;
 }
 
