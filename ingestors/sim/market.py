@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from finstream_ingestors.sim import shared
+from finstream_ingestors.sim.shared import Trade
+
 __all__ = ["Market", "Stamping"]
 
 _BASE_PRICES: Final = {"BTC": 67_000_00, "ETH": 3_500_00, "SOL": 150_00}
 """In hundredths. Others get one from their name."""
 _STEP_TICKS: Final = 3
-_SLOT_NS: Final = 100_000_000
-"""In each of them there is one trade of a symbol that is shared."""
 _PULL: Final = 2048
 """So many hundredths away from the base, the pull back is half as strong as the walk."""
 
@@ -41,7 +42,7 @@ class Stamping:
 
 
 class _Walk:
-    __slots__ = ("ask_size", "base", "bid_size", "last_slot", "price", "spread", "symbol")
+    __slots__ = ("ask_size", "base", "bid_size", "last_shared", "price", "spread", "symbol")
 
     def __init__(self, symbol: str) -> None:
         self.symbol = symbol
@@ -50,7 +51,7 @@ class _Walk:
         self.price = self.base
         self.spread = 1 + self.base // 1_000_000
         self.bid_size = self.ask_size = 1_00000
-        self.last_slot = 0
+        self.last_shared = 0
 
 
 class Market:
@@ -85,8 +86,8 @@ class Market:
         """The next tick, a trade with its quote or a quote alone. Jitter never makes stamps run backwards."""
         draw = self._random.random
         walk = self._walks[int(draw() * len(self._walks))] if len(self._walks) > 1 else self._walks[0]
-        pull = (walk.price - walk.base) / _PULL
-        walk.price = max(1 + walk.spread, walk.price + round((draw() * 2 - 1) * _STEP_TICKS - pull))
+        ts_ns = self._stamp_ns(now_ns)
+        walk.price = self._price(walk, ts_ns)
         bid, ask = walk.price, walk.price + walk.spread
         if draw() < 0.5:
             walk.bid_size = 1 + int(draw() * 5_00000)
@@ -97,27 +98,31 @@ class Market:
             f'"ask_price":"{decimal_text(ask, 2)}","ask_volume":"{decimal_text(walk.ask_size, 5)}"'
         )
         trade = ""
-        if draw() < self._trade_share and (trade_id := self._next_trade_id(walk, now_ns)) is not None:
-            is_buy = draw() < 0.5
+        if draw() < self._trade_share and (made := self._next_trade(walk, ts_ns)) is not None:
             trade = (
-                f'"price":"{decimal_text(ask if is_buy else bid, 2)}",'
-                f'"volume":"{decimal_text(1 + int(draw() * 200000), 5)}",'
-                f'"side":"{"buy" if is_buy else "sell"}","trade_id":{trade_id},'
+                f'"price":"{decimal_text(ask if made.is_buy else bid, 2)}","volume":"{decimal_text(made.size, 5)}",'
+                f'"side":"{"buy" if made.is_buy else "sell"}","trade_id":{made.id},'
             )
-        ts_ns = self._stamp_ns(now_ns)
         line = f'{{"symbol":"{walk.symbol}","exchange":"{self._exchange}",{trade}{quote},"ts":{ts_ns}}}\n'
         return line.encode()
 
-    def _next_trade_id(self, walk: _Walk, now_ns: int) -> int | None:
-        """None: the trade of this tenth of a second has been told."""
-        if not self._shared_trades:
-            self._trade_id += 1
-            return self._trade_id - 1
-        slot = now_ns // _SLOT_NS
-        if slot == walk.last_slot:
-            return None
-        walk.last_slot = slot
-        return slot
+    def _price(self, walk: _Walk, ts_ns: int) -> int:
+        if self._shared_trades:
+            price: int = shared.price(walk.symbol, walk.base, ts_ns)
+            return price
+        pull = (walk.price - walk.base) / _PULL
+        return max(1 + walk.spread, walk.price + round((self._random.random() * 2 - 1) * _STEP_TICKS - pull))
+
+    def _next_trade(self, walk: _Walk, ts_ns: int) -> Trade | None:
+        """None: the one of this moment has been told."""
+        if self._shared_trades:
+            trade: Trade = shared.trade(walk.symbol, ts_ns)
+            is_news = trade.id != walk.last_shared
+            walk.last_shared = trade.id
+            return trade if is_news else None
+        draw = self._random.random
+        self._trade_id += 1
+        return Trade(self._trade_id - 1, is_buy=draw() < 0.5, size=1 + int(draw() * 200000))
 
     def _stamp_ns(self, now_ns: int) -> int:
         stamping = self._stamping

@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
         help="trades among the ticks; the others are quotes (default 0.5)")
     add("--first-trade-id", type=_count, metavar="N", help="default: from the clock, so that it rises over restarts")
     add("--shared-trades", action="store_true",
-        help="number each symbol's trades by the clock, ten a second: sims of the same --exchange tell the same trades")
+        help="ten trades a second and all prices by the clock alone: sims of the same --exchange tell the same trades")
     add("--seed", type=int, metavar="N", help="the same prices each time (default: always others)")
     add("--lag-ms", type=_number, default=0.0, metavar="MS", help="how old the ticks are (default 0)")
     add("--lag-jitter-ms", type=_number, default=0.0, metavar="MS", help="and by up to how much older (default 0)")

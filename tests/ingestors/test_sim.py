@@ -56,19 +56,28 @@ def test_ticks_are_trades_with_their_quote_or_quotes_alone() -> None:
 
 
 def test_sims_that_share_trades_tell_the_same_ones() -> None:
-    def shared(seed: int) -> Market:
-        return Market(
-            ["BTC/USDT"], exchange="sim", seed=seed, trade_share=0.5, first_trade_id=100, stamping=Stamping(), shared_trades=True
-        )
+    """Each in its own time: a late one tells those of a while ago."""
 
-    def trades(source: Market) -> list[int]:
+    def trades(seed: int, lag_ns: int = 0) -> dict[int, tuple[str, str, str]]:
+        source = Market(
+            ["BTC/USDT"], exchange="sim", seed=seed, trade_share=0.5, first_trade_id=100, stamping=Stamping(lag_ns=lag_ns),
+            shared_trades=True,
+        )  # fmt: skip
         ticks = [json.loads(source.line(NOW_NS + n * 10_000_000)) for n in range(1000)]
-        return [tick["trade_id"] for tick in ticks if "price" in tick]
+        told = [tick for tick in ticks if "price" in tick]
+        found = {tick["trade_id"]: (tick["price"], tick["volume"], tick["side"]) for tick in told}
+        assert list(found) == sorted(found)
+        assert len(found) == len(told), "each of them once"
+        return found
 
-    told = trades(shared(1))
-    assert told == sorted(set(told)), "each of them once"
-    assert len(told) > 90, "of the hundred in ten seconds"
-    assert len(set(told) & set(trades(shared(2)))) > 80
+    one, other, late = trades(1), trades(2), trades(3, lag_ns=5_000_000_000)
+    assert len(one) > 80, "of the hundred in ten seconds"
+    assert len({price for price, _, _ in one.values()}) > 20
+    for others, least in ((other, 70), (late, 30)):
+        both = one.keys() & others.keys()
+        assert len(both) > least
+        assert {each: one[each] for each in both} == {each: others[each] for each in both}
+    assert max(late) == max(one) - 50
 
 
 def test_the_same_seed_gives_the_same_prices() -> None:
