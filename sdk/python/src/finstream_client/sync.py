@@ -184,8 +184,7 @@ class Client(Face):
             with self._turns.lock:
                 self._flush()
             assert self._socket is not None, "an exchange without a connection"
-            self._socket.settimeout(timeout_s)
-            data = self._socket.recv(_READ_BYTES)
+            data = self._receive(self._socket, timeout_s)
         except TimeoutError:
             raise Unreachable(self._at.stream, f"silent for {timeout_s:g} s") from None
         except OSError as error:
@@ -195,6 +194,21 @@ class Client(Face):
         with self._turns.lock:
             self._session.received(data)
             self._flush()
+
+    def _receive(self, connection: socket.socket, timeout_s: float) -> bytes:
+        connection.settimeout(timeout_s)
+        if not isinstance(connection, ssl.SSLSocket):
+            return connection.recv(_READ_BYTES)
+        while True:
+            # Encryption breaks when one thread reads while another one writes, so both take turns; but nobody may wait
+            # in his turn, so what comes is waited for below the encryption.
+            with self._turns.lock, suppress(ssl.SSLWantReadError):
+                try:
+                    connection.settimeout(0)
+                    return connection.recv(_READ_BYTES)
+                finally:
+                    connection.settimeout(timeout_s)
+            socket.socket.recv(connection, 1, socket.MSG_PEEK)
 
     def _flush(self) -> None:
         data = self._session.data_to_send()
