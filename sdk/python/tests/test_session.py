@@ -309,6 +309,46 @@ def test_a_refused_topic_is_forgotten() -> None:
     assert [request["topics"] for request in rig.requests()] == [["a"]]
 
 
+def test_a_topic_that_is_gone_takes_no_other_with_it() -> None:
+    """Topics are asked for again together, and the engine refuses a request as a whole."""
+    rig = Rig()
+    rig.connected("a", "gone", "b")
+    rig.break_off()
+    rig.no_receipt()
+    rig.session.subscribe(["new"], PLAIN)
+    rig.session.waited()
+    rig.shake_hands()
+    rig.welcome()
+    (request,) = rig.requests()
+    assert request["topics"] == ["a", "gone", "b", "new"]
+    rig.say(type="error", id=request["id"], problem="urn:finstream:problem:unknown-asset", detail="…", field="$.topics[1]")
+    (request,) = rig.requests()
+    assert request["topics"] == ["a", "b"]
+    rig.answer(request)
+    rig.break_off()
+    rig.no_receipt()
+    rig.session.waited()
+    rig.shake_hands()
+    rig.welcome("a", "b")
+    (request,) = rig.requests()
+    assert request["topics"] == ["gone"]  # it may be there again
+    rig.say(type="error", id=request["id"], problem="urn:finstream:problem:unknown-asset", detail="…", field="$.topics[0]")
+    assert rig.requests() == []
+
+
+def test_a_refusal_that_names_no_topic_is_not_asked_about_again() -> None:
+    rig = Rig()
+    rig.connected("a", "b")
+    rig.break_off()
+    rig.no_receipt()
+    rig.session.waited()
+    rig.shake_hands()
+    rig.welcome()
+    (request,) = rig.requests()
+    rig.say(type="error", id=request["id"], problem="urn:finstream:problem:too-many-topics", detail="…", field="$.topics")
+    assert rig.requests() == []
+
+
 def test_long_requests_are_split() -> None:
     rig = Rig()
     topics = [f"asset:{number:060}" for number in range(2000)]

@@ -63,7 +63,7 @@ class Session:
         self._backoff = backoff or Backoff()
         self._clock = clock
         self._topics = Topics()
-        self.inbox = Inbox(self._topics, self._welcomed)
+        self.inbox = Inbox(self._topics, self._welcomed, self._send)
         self._epoch: str | None = None
         self._failures = 0
         self._is_new = False
