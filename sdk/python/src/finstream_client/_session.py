@@ -23,7 +23,7 @@ import msgspec
 
 from finstream_client._endings import GOING_AWAY, ending_of, with_receipt
 from finstream_client._inbox import Inbox, Item
-from finstream_client._problems import UNKNOWN_CLIENT
+from finstream_client._problems import UNKNOWN_CLIENT, may_pass
 from finstream_client._steps import Call, Dial, Exchange, Pause, Step
 from finstream_client._topics import Topics
 from finstream_client._wire import Wire
@@ -39,6 +39,8 @@ _SILENT_S: Final = 50.0
 """The engine sends a ping at least every 20 s; what is silent for so long is not there any more."""
 
 _RECEIPT_S: Final = 2.0
+_LONGEST_S: Final = 3600.0
+"""Of the pauses that others ask for."""
 
 
 class Session:
@@ -82,7 +84,10 @@ class Session:
 
     def begin(self, topics: Sequence[str], choices: Choices) -> None:
         """The caller reads from now on, and wants these topics until :meth:`leave`. What was dropped while there was
-        no connection goes first, so that nothing of it comes in the next one."""
+        no connection goes first, so that nothing of it comes in the next one. What ended the loop before does not end
+        this one, unless the engine will not have us back."""
+        if not isinstance(self._end, Ended):
+            self._end = None
         self._topics.borrow(topics, choices)
         if self.uuid is not None:
             path = f"/v1/clients/{quote(self.uuid, safe='')}/subscriptions"
@@ -165,7 +170,10 @@ class Session:
         except Refused as refusal:
             self._try_again(refusal)
         except ProtocolViolation as violation:
-            self._fail(violation)
+            if self._is_welcome or self._epoch is None:
+                self._fail(violation)
+            else:  # there was an engine here
+                self._try_again(Unreachable(self._host, str(violation)))
         else:
             if self._wire is not None and self._wire.is_closed:
                 self._disconnected(self._wire.close_reason or "the engine closed the connection")
@@ -252,7 +260,7 @@ class Session:
                 self.step = self._registration()
                 return
             self._is_forgotten = error.problem == UNKNOWN_CLIENT  # at once: something between us mixes engines up
-            passes = error.status >= 500 or self._is_forgotten
+            passes = self._is_forgotten or may_pass(error, is_known=self._epoch is not None)
             asked_ms = None if error.retry_after_s is None else round(error.retry_after_s * 1000)
         else:
             passes, asked_ms = self._epoch is not None, None
@@ -263,7 +271,7 @@ class Session:
 
     def _pause(self, why: str, asked_ms: int | None) -> None:
         self._failures += 1
-        seconds = self._backoff.pause_s(self._failures) if asked_ms is None else asked_ms / 1000
+        seconds = min(asked_ms / 1000, _LONGEST_S) if asked_ms else self._backoff.pause_s(self._failures)
         self.inbox.items.append(Retrying(in_s=seconds, detail=why))
         self.step = Pause(seconds)
 
