@@ -123,6 +123,20 @@ def test_from_registration_to_ticks() -> None:
     assert (type(welcome), type(tick)) == (Welcome, Tick)
 
 
+def test_an_engine_of_later_may_say_more_about_a_registration() -> None:
+    rig = Rig()
+    rig.session.answered(201, b'{"uuid":"u1","expires_at":7}', _no_problem)
+    assert rig.session.uuid == "u1"
+
+
+def test_a_length_that_is_no_number_is_none() -> None:
+    rig = Rig(uuid="u0")
+    rig.session.dialled()
+    rig.session.received(b"HTTP/1.1 403 \r\nContent-Length: many\r\n\r\n")
+    with pytest.raises(Refused, match="Forbidden"):
+        rig.session.take()
+
+
 def test_nothing_answers_at_first() -> None:
     rig = Rig()
     rig.session.failed(Unreachable("http://…", "refused"))

@@ -74,7 +74,7 @@ class Inbox:
         for text in texts:
             try:
                 header = decode_header(text)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise ProtocolViolation(f"not a message of the stream protocol: {error}") from None
             seq = header.seq
             if seq is None:

@@ -295,8 +295,12 @@ class Session:
         self._end = error
 
 
+class _Registration(msgspec.Struct):
+    uuid: str
+
+
 def _uuid_in(body: bytes) -> str:
     try:
-        return msgspec.json.decode(body, type=dict[str, str])["uuid"]
-    except (msgspec.DecodeError, KeyError):
+        return msgspec.json.decode(body, type=_Registration).uuid
+    except msgspec.DecodeError:
         raise ProtocolViolation("what answered the registration is no FinStream engine") from None

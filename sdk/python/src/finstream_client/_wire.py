@@ -111,8 +111,8 @@ class Wire:
             return b""
         status_line, headers = _read_head(head)
         if status_line[9:12] != b"101":
-            length = int(headers.get(b"content-length", b"0") or 0)
-            if len(rest) < min(length, _MAX_HEAD_BYTES):
+            length = headers.get(b"content-length", b"")
+            if length.isdigit() and len(rest) < min(int(length[:9]), _MAX_HEAD_BYTES):
                 self._head = data
                 return b""
             self._refuse(head, rest)

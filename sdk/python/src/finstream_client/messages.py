@@ -242,7 +242,7 @@ def decode(raw: bytes) -> Message:
         message = _known.decode(raw)
     except msgspec.ValidationError:
         message = _decode_unknown(raw)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ProtocolViolation(f"not a message of the stream protocol: {error}") from None
     _keep(message, "raw", raw)
     return message
@@ -253,7 +253,7 @@ def _decode_unknown(raw: bytes) -> Data | Other:
         header = decode_header(raw)
         if header.seq is None:
             return _other.decode(raw)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeDecodeError) as error:
         raise ProtocolViolation(f"not a message of the stream protocol: {error}") from None
     try:
         return _data.decode(raw)
