@@ -234,8 +234,8 @@ def decode(raw: bytes) -> Message:
 
     Raises:
       ProtocolViolation: It is not a JSON object with a ``type``. Types that are unknown, and known ones that do not
-      have the shape
-        that this version expects, are no error: they become :class:`Data` if they are numbered, else :class:`Other`.
+        have the shape that this version expects, are no error: they become :class:`Data` if they are numbered, else
+        :class:`Other`.
     """
     message: Message
     try:
