@@ -166,7 +166,8 @@ class Client(Face):
                     session.waited()
         except Unreachable as error:
             if not self._closed:
-                session.failed(error)
+                with self._turns.lock:  # it drops what another thread may be about to write to
+                    session.failed(error)
 
     def _dial(self) -> socket.socket:
         try:
