@@ -64,6 +64,10 @@ def test_nobody_is_waited_for_longer_than_was_said() -> None:
             rest.assets()
         with connect(url, timeout_s=0.2) as client, pytest.raises(Unreachable, match="no answer in time"):
             next(client.stream("tick"))
+        stream = url.replace("http:", "ws:")
+        given = connect(url, stream_url=stream, uuid="u", timeout_s=0.2)
+        with given as client, pytest.raises(Unreachable, match=r"silent for 0\.2 s"):
+            next(client.stream("tick"))
 
         async def ask() -> None:
             async with AsyncRest(url, timeout_s=0.2) as rest:

@@ -34,7 +34,6 @@ from finstream_client.notices import Connected, Disconnected, Registered, Retryi
 
 __all__ = ["Item", "Session"]
 
-_HANDSHAKE_S: Final = 10.0
 _SILENT_S: Final = 50.0
 """The engine sends a ping at least every 20 s; what is silent for so long is not there any more."""
 
@@ -51,6 +50,7 @@ class Session:
         uuid: str | None = None,
         client_class: str | None = None,
         backoff: Backoff | None = None,
+        handshake_s: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.uuid = uuid
@@ -59,6 +59,7 @@ class Session:
         self._host = host
         self._path = path
         self._class = client_class
+        self._handshake_s = handshake_s
         self._pauses = Pauses(backoff or Backoff(), clock)
         self._topics = Topics()
         self.inbox = Inbox(self._topics, self._welcomed, self._send)
@@ -145,7 +146,7 @@ class Session:
         self._wire = Wire(self._host, f"{self._path}/v1/stream?client={quote(self.uuid or '', safe='')}")
         self._last_words = b""
         self.inbox.goodbye = None
-        self.step = Exchange(_HANDSHAKE_S)
+        self.step = Exchange(self._handshake_s)
 
     def data_to_send(self) -> bytes:
         """For the connection that there is; also what is to be sent before it is dropped."""
