@@ -141,11 +141,9 @@ class Node(NamedTuple):
     program: str
     version: int
 
-    def socket_options(self, *, built_in: bool) -> dict[str, str]:
-        """The environment in which it has its own WebSocket, or has none: version 22 is the first to have it unasked."""
-        asked = "--experimental-websocket --disable-warning=ExperimentalWarning" if self.version < 22 else ""
-        refused = "" if self.version < 22 else "--no-experimental-websocket"
-        return {"NODE_OPTIONS": asked if built_in else refused}
+    def with_web_socket(self) -> dict[str, str]:
+        """The environment in which it has its own WebSocket: version 22 is the first to have it unasked."""
+        return {"NODE_OPTIONS": "--experimental-websocket --disable-warning=ExperimentalWarning"} if self.version < 22 else {}
 
 
 @pytest.fixture(scope="session")

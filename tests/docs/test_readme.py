@@ -149,7 +149,7 @@ def test_commands(reader: Reader, block: Block, request: pytest.FixtureRequest) 
     if "by node" in block.conditions:
         node = request.getfixturevalue("node")
         path = f"{Path(node.program).parent}{os.pathsep}{reader.environment['PATH']}"
-        by_node = node.socket_options(built_in=True) | {"PATH": path}
+        by_node = node.with_web_socket() | {"PATH": path}
     if block.mark == "run":
         _run_to_the_end(reader, block)
     else:

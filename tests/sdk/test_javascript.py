@@ -15,9 +15,11 @@ FILES = sorted((PACKAGE / "test").glob("*.test.js"))
 CONNECTING = {"client.test.js", "conformance.test.js", "worker.test.js"}
 
 
-def _run(node: Any, file: Path, *, built_in: bool) -> None:
+def _run(node: Any, file: Path, *, nodes_own: bool = False) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FINSTREAM_")}
-    environment |= {"FINSTREAM_PYTHON": sys.executable, **node.socket_options(built_in=built_in)}
+    environment |= {"FINSTREAM_PYTHON": sys.executable}
+    if nodes_own:
+        environment |= {"FINSTREAM_NODES_OWN": "yes", **node.with_web_socket()}
     command = [node.program, "--test", "--test-reporter=spec", str(file)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=280)
     sys.stdout.write(done.stdout)
@@ -29,17 +31,17 @@ def _run(node: Any, file: Path, *, built_in: bool) -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_in_node(node: Any, file: Path) -> None:
-    """As Node is: with a WebSocket of its own, or, before version 22, with ours."""
+    """With the WebSocket that the client brings along."""
     if file.name == "types.test.js" and not (PACKAGE / "node_modules/.bin/tsc").exists():
         pytest.skip("needs TypeScript: make setup, or npm ci in sdk/js")
-    _run(node, file, built_in=node.version >= 22)
+    _run(node, file)
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("file", [file for file in FILES if file.name in CONNECTING], ids=lambda file: file.name)
-def test_with_the_other_web_socket(node: Any, file: Path) -> None:
-    """Without Node's own, or with it where it has to be asked for."""
-    _run(node, file, built_in=node.version < 22)
+def test_with_nodes_own_web_socket(node: Any, file: Path) -> None:
+    """As browsers have it, and passed as any other."""
+    _run(node, file, nodes_own=True)
 
 
 def test_there_are_tests() -> None:

@@ -37,7 +37,7 @@ export class Client extends Face {
 
   constructor(url = "http://127.0.0.1:8080", options = {}) {
     super(options);
-    this.#options = { WebSocket: globalThis.WebSocket, silenceMs: 20_000, stream: streamBeside(url), ...options };
+    this.#options = { silenceMs: 20_000, stream: streamBeside(url), ...options };
     this.rest = new Rest(url, options);
     this.uuid = options.uuid;
     this.#backoff = new Backoff(options.backoff);
@@ -77,12 +77,15 @@ export class Client extends Face {
       else if (!(await this.#known())) return await this.#register("unknown_client");
       else if (this.#first) throw new FinStreamError({ code: "unreachable", detail: `no stream answers at ${this.#options.stream}` });
     } catch (error) {
-      if (!(error.status > 499) && (this.#first || error.code !== "unreachable")) throw error;
+      const { status, code, type, title } = error;
+      // What answers in the place of an engine that we know (a proxy, a network's gate) has no last word.
+      const passes = status > 499 || status === 429 || (!this.#first && (code === "unreachable" || (title && !/^urn:fin/.test(type))));
+      if (!passes) throw error;
       in_s = error.retry_after_s;
     }
     if (this.ended) return;
     this.state = "waiting";
-    in_s ||= this.#backoff.next() / 1000;
+    in_s = Math.min(in_s || this.#backoff.next() / 1000, 3600);
     this._tell({ notice: "retrying", in_s });
     await new Promise((resolve) => {
       const timer = setTimeout(resolve, in_s * 1000);
@@ -120,11 +123,13 @@ export class Client extends Face {
     return goodbye?.reconnect_in_ms / 1000;
   }
 
-  /** What connections are made with. Node before version 22 has none: it gets ours. */
+  /** What connections are made with. Node gets ours: it has none before version 22, and then one that waits for ever to be closed. */
   async #dialler() {
+    const { WebSocket: own, process } = globalThis;
     try {
-      return (this.#options.WebSocket ??= (await import(OF_NODE)).NodeSocket);
+      return (this.#options.WebSocket ??= own && !process?.versions?.node ? own : (await import(OF_NODE)).NodeSocket);
     } catch (cause) {
+      if (own) return own;
       const detail = "this JavaScript has no WebSocket: npm install ws, and pass it: connect(url, { WebSocket })";
       throw new FinStreamError({ code: "no_websocket", detail }, cause);
     }

@@ -16,6 +16,8 @@ interface Received {
   [RAW]: string;
   /** Only in simulation. Never mix such messages with real ones. */
   simulated?: true;
+  /** What has none is not the client's own word; were a source to send such a member, it is in {@link RAW}. */
+  notice?: undefined;
 }
 
 /** Times are integer microseconds since the epoch, UTC. `D` is what `Options.decimal` makes of decimals. */
@@ -273,7 +275,7 @@ export interface Options<D = Exact> {
   class?: string;
   /** Makes a value of each decimal of a tick, as in `(text) => new Decimal(text)`. By default they stay strings. */
   decimal?: (text: Exact) => D;
-  /** In place of JavaScript's own, or of ours in Node before version 22, which has none. */
+  /** In place of JavaScript's own, or, in Node, of ours. */
   WebSocket?: new (url: string) => WebSocketLike;
   fetch?: typeof fetch;
   /** The pauses between attempts. By default 500 ms to begin with and 30,000 ms at most. */

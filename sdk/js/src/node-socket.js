@@ -6,7 +6,10 @@ const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const [TEXT, CLOSE, PING, PONG] = [1, 8, 9, 10];
 const MAX_BYTES = 16 << 20; // a tick has 64 KiB at most; a welcome names all topics
 
-/** As much of a WebSocket as a client of an engine needs, for Node before version 22, which has none of its own. */
+/**
+ * As much of a WebSocket as a client of an engine needs, for Node. Before version 22 Node has none; its own of later waits for the other
+ * side to close as well, without end, and keeps the program alive for a peer that is frozen or gone.
+ */
 export class NodeSocket {
   onmessage = null;
   onclose = null;

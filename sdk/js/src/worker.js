@@ -63,7 +63,8 @@ export class WorkerClient extends Face {
   }
 
   #take(message) {
-    const { type, notice, seq, uuid, epoch } = message;
+    const { type, seq, uuid, epoch } = message;
+    const notice = seq === undefined && message.notice; // a source's own data may have such a member, too
     if (notice === "ended") return; // told once all is over
     if (notice === "registered") this.uuid = uuid;
     if (notice === "connected") Object.assign(this, { uuid, epoch, state: "open" });

@@ -5,7 +5,7 @@ import { after, before, test } from "node:test";
 import { connect, FinStreamError, RAW, Rest } from "../src/index.js";
 import { NodeSocket } from "../src/node-socket.js";
 import { bundle } from "./bundle.js";
-import { Engine, Network, until } from "./engine.js";
+import { Engine, Network, sockets, until } from "./engine.js";
 
 const simulator = (...more) => ({
   command: ["python", "-m", "finstream_ingestors.sim", "--symbols", "BTC/USDT,ETH/USDT", ...more], origin: "synthetic", linger_s: 0,
@@ -18,7 +18,7 @@ before(async () => {
 });
 after(() => engine.clean());
 
-const options = (more) => ({ stream: engine.stream, ...more });
+const options = (more) => ({ stream: engine.stream, ...sockets, ...more });
 const subscriptions = (uuid) => fetch(`${engine.public}/v1/clients/${uuid}/subscriptions`).then((answer) => answer.json());
 
 test("a loop gets exact ticks of its topic, and leaving it ends the subscription and nobody else's", async () => {
@@ -161,7 +161,7 @@ test("when the program falls behind, the engine is asked for less, and for every
 
 test("a silent network is found out by a ping, and left", async () => {
   const network = await Network.to(new URL(engine.stream).port);
-  const client = connect(engine.public, { stream: network.url, silenceMs: 1000 });
+  const client = connect(engine.public, options({ stream: network.url, silenceMs: 1000 }));
   await client.ready;
   const told = [];
   client.on("message", (message) => told.push(message.type ?? message.notice));

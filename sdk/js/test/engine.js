@@ -9,6 +9,9 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
+/** Options of clients: Node's own WebSocket where the tests are to use that, else ours, as the client chooses. */
+export const sockets = process.env.FINSTREAM_NODES_OWN ? { WebSocket: globalThis.WebSocket } : {};
+
 const PYTHON = process.env.FINSTREAM_PYTHON ?? "python3";
 
 export class Engine {

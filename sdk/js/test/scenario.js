@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { once } from "node:events";
 import { connect } from "../src/index.js";
-import { Engine, Network, until } from "./engine.js";
+import { Engine, Network, sockets, until } from "./engine.js";
 import { matches } from "./patterns.js";
 
 export async function play(folder, scenario) {
@@ -63,6 +63,7 @@ class Stage {
   _open({ client: name, topics, uuid, backoff, ...choices }) {
     const { initial_s, max_s } = backoff ?? {};
     const client = connect(this.engine.public, {
+      ...sockets,
       stream: this.network.url, uuid,
       ...(backoff && { backoff: { initialMs: initial_s * 1000, maxMs: max_s * 1000 } }),
     });

@@ -36,6 +36,10 @@ export async function run(): Promise<void> {
   });
   // @ts-expect-error there is no such policy
   await exact.subscribe("binance", { policy: "wait" });
+  for await (const message of client.stream("binance", { control: true })) {
+    if (message.notice === "lost") console.log(message.count.toFixed());
+    else if (message.notice === undefined && message.type === "gap") console.log(message.type);
+  }
   const [first] = await client.rest.arena("BTC/USDT");
   const symbols: string[] = (await client.rest.symbols()).map(({ symbol, assets }) => symbol + assets.join());
   const places: number[] = (await client.rest.symbol("BTC/USDT")).map(({ rank }) => rank);

@@ -3,7 +3,7 @@ import { after, before, test } from "node:test";
 import { Worker } from "node:worker_threads";
 import { RAW, Rest } from "../src/index.js";
 import { connect } from "../src/worker.js";
-import { Engine, until } from "./engine.js";
+import { Engine, sockets, until } from "./engine.js";
 
 let engine;
 before(async () => {
@@ -12,7 +12,9 @@ before(async () => {
 });
 after(() => engine.clean());
 
-const options = (more) => ({ stream: engine.stream, ...more });
+const SERVE = JSON.stringify(new URL("../src/serve.js", import.meta.url).href);
+const withNodesOwn = () => new Worker(`import(${SERVE}).then(({ serve }) => serve({ WebSocket: globalThis.WebSocket }))`, { eval: true });
+const options = (more) => ({ stream: engine.stream, ...(sockets.WebSocket && !more?.worker && { worker: withNodesOwn() }), ...more });
 
 test("the same face, with the connection in a worker", async () => {
   const client = connect(engine.public, options({ decimal: (text) => ({ text }) }));
@@ -65,9 +67,8 @@ test("while the page is busy the worker asks for less; afterwards nothing is mis
 });
 
 test("a worker of the caller's own, and one that cannot be loaded", async () => {
-  const serve = new URL("../src/serve.js", import.meta.url);
   const own = JSON.stringify(new URL("../src/node-socket.js", import.meta.url).href);
-  const program = `Promise.all([import(${JSON.stringify(serve.href)}), import(${own})])
+  const program = `Promise.all([import(${SERVE}), import(${own})])
     .then(([{ serve }, { NodeSocket }]) => serve({ WebSocket: NodeSocket }))`;
   const client = connect(engine.public, options({ worker: new Worker(program, { eval: true }) }));
   assert.equal((await client.stream("sim").next()).value.asset, "sim");
@@ -82,6 +83,17 @@ test("decimals that the caller's function refuses end the client with its error,
   assert.equal(client.state, "closed");
   await assert.rejects(client.subscribe("sim"), { name: "RangeError" });
   await client.close();
+});
+
+test("a source's own data cannot pass for what the client itself has to say", () => {
+  const worker = { postMessage() {}, terminate() {} };
+  const client = connect("http://127.0.0.1:1", { worker });
+  const told = [];
+  client.on("data", ({ notice }) => told.push(notice));
+  const forged = ["ended", "registered", "connected"].map((notice, i) => ({ type: "news", asset: "a", seq: i + 1, notice, uuid: "forged", epoch: "forged" }));
+  worker.onmessage({ data: { batch: forged.map((message) => JSON.stringify(message)) } });
+  assert.deepEqual(told, ["ended", "registered", "connected"]);
+  assert.deepEqual([client.uuid, client.epoch, client.state], [undefined, undefined, "connecting"]);
 });
 
 test("what ends the client in the worker ends it here", async () => {

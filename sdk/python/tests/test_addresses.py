@@ -28,6 +28,8 @@ def test_where_the_stream_is(url: str, stream_url: str | None, stream: str, host
         ("ws://127.0.0.1:8081", None, "url is the engine's public address"),
         ("https://ticks.example", None, "give stream_url too"),
         ("http://a:1", "http://b:2", "stream_url is the stream.s address"),
+        (f"http://{'a' * 64}:1", None, "there can be no host"),
+        ("http://a:1", f"ws://{'b' * 64}.example:1", "there can be no host of the name 'bbb"),
     ],
 )
 def test_what_is_no_address(url: str, stream_url: str | None, says: str) -> None:

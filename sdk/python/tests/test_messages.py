@@ -67,7 +67,10 @@ def test_kinds(text: str, shape: type, member: str, value: object) -> None:
     assert message.raw == text.encode()
 
 
-@pytest.mark.parametrize("text", [b"", b"not json", b"[]", b"7", b"{}", b'{"type":7}', b'{"type":"tick"', b"\xff"])
+TICK_OF_NO_TEXT = b'{"type":"tick","asset":"a","seq":1,"symbol":"\xff","ts_event":1,"ts_recv":2}'
+
+
+@pytest.mark.parametrize("text", [b"", b"not json", b"[]", b"7", b"{}", b'{"type":7}', b'{"type":"tick"', b"\xff", TICK_OF_NO_TEXT])
 def test_what_is_no_message(text: bytes) -> None:
     with pytest.raises(ProtocolViolation, match="not a message"):
         decode(text)

@@ -1,16 +1,18 @@
-"""What a real engine answers only when it has very many symbols."""
+"""What no real engine answers, but one with very many symbols, or a frozen one."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from finstream_client import AsyncRest, Rest
+from finstream_client import AsyncRest, Rest, Unreachable, connect
 
 PAGES = {
     "/symbols": {"symbols": [{"symbol": "A", "assets": ["a"]}, {"symbol": "B/C", "assets": ["a", "b"]}], "next": "B/C"},
@@ -52,3 +54,25 @@ def test_and_on_an_event_loop(url: str) -> None:
             return [each.symbol for each in await rest.symbols()]
 
     assert asyncio.run(ask()) == ["A", "B/C", "Ä"]
+
+
+def test_nobody_is_waited_for_longer_than_was_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        began = time.monotonic()
+        with Rest(url, timeout_s=0.2) as rest, pytest.raises(Unreachable, match="no answer in time"):
+            rest.assets()
+        with connect(url, timeout_s=0.2) as client, pytest.raises(Unreachable, match="no answer in time"):
+            next(client.stream("tick"))
+        stream = url.replace("http:", "ws:")
+        given = connect(url, stream_url=stream, uuid="u", timeout_s=0.2)
+        with given as client, pytest.raises(Unreachable, match=r"silent for 0\.2 s"):
+            next(client.stream("tick"))
+
+        async def ask() -> None:
+            async with AsyncRest(url, timeout_s=0.2) as rest:
+                with pytest.raises(Unreachable, match="no answer in time"):
+                    await rest.assets()
+
+        asyncio.run(ask())
+        assert time.monotonic() - began < 5

@@ -123,6 +123,20 @@ def test_from_registration_to_ticks() -> None:
     assert (type(welcome), type(tick)) == (Welcome, Tick)
 
 
+def test_an_engine_of_later_may_say_more_about_a_registration() -> None:
+    rig = Rig()
+    rig.session.answered(201, b'{"uuid":"u1","expires_at":7}', _no_problem)
+    assert rig.session.uuid == "u1"
+
+
+def test_a_length_that_is_no_number_is_none() -> None:
+    rig = Rig(uuid="u0")
+    rig.session.dialled()
+    rig.session.received(b"HTTP/1.1 403 \r\nContent-Length: many\r\n\r\n")
+    with pytest.raises(Refused, match="Forbidden"):
+        rig.session.take()
+
+
 def test_nothing_answers_at_first() -> None:
     rig = Rig()
     rig.session.failed(Unreachable("http://…", "refused"))
@@ -140,6 +154,77 @@ def test_an_engine_that_starts_is_waited_for() -> None:
     assert rig.session.step == Pause(7.0)
     rig.session.waited()
     rig.register()
+
+
+def test_a_pause_that_is_asked_for_has_bounds() -> None:
+    rig = Rig()
+    rig.session.answered(503, b"", refused(503, retry_after_s=0.0))
+    assert isinstance(rig.session.step, Pause)
+    assert rig.session.step.seconds >= 0.5  # or it would ask without end
+    rig.session.waited()
+    rig.session.answered(503, b"", refused(503, retry_after_s=1e12))
+    assert rig.session.step == Pause(3600.0)
+
+
+def test_the_next_loop_tries_again() -> None:
+    rig = Rig()
+    rig.session.begin(["a"], PLAIN)
+    rig.session.failed(Unreachable("http://…", "refused"))
+    with pytest.raises(Unreachable):
+        rig.session.take()
+    rig.session.leave()
+    rig.session.begin(["a"], PLAIN)
+    assert rig.taken() == []
+    rig.register()
+    rig.shake_hands()
+    rig.welcome()
+    assert rig.taken(Welcome)
+
+
+def test_too_many_requests_are_no_end() -> None:
+    rig = Rig()
+    rig.session.answered(429, b"", refused(429, "http-429", retry_after_s=3.0))
+    assert rig.session.step == Pause(3.0)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 404 \r\nContent-Length: 6\r\n\r\n<html>",
+        b"HTTP/1.1 302 \r\nLocation: http://login/\r\nContent-Length: 0\r\n\r\n",
+        b'HTTP/1.1 403 \r\nContent-Length: 24\r\n\r\n{"type":"about:blank"}  ',
+        b"HTTP/1.1 101 \r\nSec-WebSocket-Accept: nonsense\r\n\r\n",
+        b"SSH-2.0-OpenSSH\r\n\r\n",
+    ],
+)
+def test_what_stands_between_us_and_an_engine_that_we_know_has_no_last_word(answer: bytes) -> None:
+    rig = Rig()
+    rig.connected("a")
+    rig.break_off()
+    rig.no_receipt()
+    rig.session.waited()
+    rig.session.dialled()
+    rig.taken()
+    rig.session.received(answer)
+    assert [type(item) for item in rig.taken()] == [Retrying]
+    rig.session.waited()
+    rig.shake_hands()
+    rig.welcome("a")
+    assert rig.taken(Connected)
+
+
+def test_the_engine_has() -> None:
+    rig = Rig()
+    rig.connected("a")
+    rig.break_off()
+    rig.no_receipt()
+    rig.session.waited()
+    rig.session.dialled()
+    rig.taken()
+    body = b'{"type":"urn:finstream:problem:foreign-origin"}'
+    rig.session.received(b"HTTP/1.1 403 \r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    with pytest.raises(Refused, match="foreign-origin"):
+        rig.session.take()
 
 
 def test_refused_for_good() -> None:
@@ -307,6 +392,46 @@ def test_a_refused_topic_is_forgotten() -> None:
     rig.shake_hands()
     rig.welcome()
     assert [request["topics"] for request in rig.requests()] == [["a"]]
+
+
+def test_a_topic_that_is_gone_takes_no_other_with_it() -> None:
+    """Topics are asked for again together, and the engine refuses a request as a whole."""
+    rig = Rig()
+    rig.connected("a", "gone", "b")
+    rig.break_off()
+    rig.no_receipt()
+    rig.session.subscribe(["new"], PLAIN)
+    rig.session.waited()
+    rig.shake_hands()
+    rig.welcome()
+    (request,) = rig.requests()
+    assert request["topics"] == ["a", "gone", "b", "new"]
+    rig.say(type="error", id=request["id"], problem="urn:finstream:problem:unknown-asset", detail="…", field="$.topics[1]")
+    (request,) = rig.requests()
+    assert request["topics"] == ["a", "b"]
+    rig.answer(request)
+    rig.break_off()
+    rig.no_receipt()
+    rig.session.waited()
+    rig.shake_hands()
+    rig.welcome("a", "b")
+    (request,) = rig.requests()
+    assert request["topics"] == ["gone"]  # it may be there again
+    rig.say(type="error", id=request["id"], problem="urn:finstream:problem:unknown-asset", detail="…", field="$.topics[0]")
+    assert rig.requests() == []
+
+
+def test_a_refusal_that_names_no_topic_is_not_asked_about_again() -> None:
+    rig = Rig()
+    rig.connected("a", "b")
+    rig.break_off()
+    rig.no_receipt()
+    rig.session.waited()
+    rig.shake_hands()
+    rig.welcome()
+    (request,) = rig.requests()
+    rig.say(type="error", id=request["id"], problem="urn:finstream:problem:too-many-topics", detail="…", field="$.topics")
+    assert rig.requests() == []
 
 
 def test_long_requests_are_split() -> None:

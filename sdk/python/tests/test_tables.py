@@ -42,6 +42,23 @@ def test_nothing_is_a_table_too() -> None:
     assert list(to_pandas([]).columns) == to_polars([]).columns
 
 
+def test_columns_have_the_same_types_whatever_is_in_them() -> None:
+    for floats in (False, True):
+        of_nothing, of_quotes = to_pandas([], floats=floats), to_pandas(TICKS[3:], floats=floats)
+        assert dict(of_nothing.dtypes) == dict(of_quotes.dtypes) == dict(to_pandas(TICKS, floats=floats).dtypes)
+        assert of_quotes["price"].dtype == ("float64" if floats else "object")
+        assert of_quotes["trade_id"].isna().all()
+    assert to_polars([], floats=True).schema == to_polars(TICKS, floats=True).schema
+
+
+def test_each_member_of_a_tick_is_a_column() -> None:
+    tick = Tick(asset="best", seq=1, symbol="X", ts_event=1, ts_recv=2, event_id=9, via="a", quality="suspect")
+    members = set(Tick.__struct_fields__) - {"raw"}
+    for table in (to_pandas([tick]), to_polars([tick])):
+        assert set(table.columns) == members
+        assert [table[name][0] for name in ("event_id", "via", "quality")] == ["9", "a", "suspect"]
+
+
 def prices(*texts: str) -> list[Tick]:
     return [Tick(asset="a", seq=1, symbol="X", ts_event=1, ts_recv=2, price=Decimal(text)) for text in texts]
 

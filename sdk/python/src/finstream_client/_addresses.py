@@ -50,6 +50,11 @@ class Addresses:
             stream = urlsplit(stream_url)
             if stream.scheme not in _STREAM_SCHEMES.values() or not stream.hostname:
                 raise ValueError(f"stream_url is the stream's address, like ws://127.0.0.1:8081, not {stream_url!r}")
+        for one in (public, stream):
+            try:
+                (one.hostname or "").encode("idna")
+            except UnicodeError:
+                raise ValueError(f"there can be no host of the name {one.hostname!r}") from None
         encrypted = stream.scheme == "wss"
         return cls(
             public=url.rstrip("/"),

@@ -92,10 +92,11 @@ class AsyncClient(Face):
         engine lets us; everything else goes to ``on_event``.
 
         Raises:
-          Refused: A topic, or we, are not taken. Ended: the engine sent us away for good. Unreachable: at the first
-          connection, no
-            engine answered; later that is retried. ProtocolViolation: it is no engine. Closed: this client was closed
-            before the loop began.
+          Refused: A topic, or we, are not taken.
+          Ended: The engine sent us away for good; another loop of this client raises it as well.
+          Unreachable: At the first connection no engine answered; later that is retried.
+          ProtocolViolation: It is no engine.
+          Closed: This client was closed before the loop began.
         """
         return self._iterate(topics, Choices(policy, trades, max_rate), lambda items: ticks_of(items, self._tell))
 

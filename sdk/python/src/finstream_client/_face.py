@@ -44,7 +44,14 @@ class Face(ABC):
         self._tell = on_event
         self._ssl = ssl_context or (ssl.create_default_context() if self._at.is_encrypted else None)
         self._timeout_s = timeout_s
-        self._session = Session(self._at.host_header, path=self._at.path, uuid=uuid, client_class=client_class, backoff=backoff)
+        self._session = Session(
+            self._at.host_header,
+            path=self._at.path,
+            uuid=uuid,
+            client_class=client_class,
+            backoff=backoff,
+            handshake_s=timeout_s,
+        )
         self._iterating = False
         self._prepare(url, ssl_context)
 

@@ -12,8 +12,9 @@ from typing import Final, TypeAlias
 
 from finstream_client.errors import ProtocolViolation
 
-__all__ = ["CLOSE", "MAX_MESSAGE_BYTES", "PING", "PONG", "TEXT", "FrameReader", "encode", "is_compiled",
-"split_in_python"]
+__all__ = [
+    "CLOSE", "MAX_MESSAGE_BYTES", "PING", "PONG", "TEXT", "FrameReader", "encode", "is_compiled", "split_in_python",
+]  # fmt: skip
 
 TEXT: Final = 0x1
 _CONTINUATION: Final = 0x0

@@ -34,9 +34,10 @@ Item: TypeAlias = Message | Notice
 
 
 class Inbox:
-    """``on_welcome`` is called with each welcome, which it puts into ``items`` itself."""
+    """``on_welcome`` is called with each welcome, which it puts into ``items`` itself; ``send`` with requests that what
+    came makes necessary."""
 
-    def __init__(self, topics: Topics, on_welcome: Callable[[Welcome], None]) -> None:
+    def __init__(self, topics: Topics, on_welcome: Callable[[Welcome], None], send: Callable[[bytes], None]) -> None:
         self.raw = False
         """Hand out data messages as bytes, without reading more of them than their number."""
         self.items: list[Item | bytes] = []
@@ -44,6 +45,7 @@ class Inbox:
         self.check = SequenceCheck()
         self._topics = topics
         self._on_welcome = on_welcome
+        self._send = send
 
     def put(self, texts: Sequence[bytes]) -> None:
         """Raises ProtocolViolation if one is no message."""
@@ -72,7 +74,7 @@ class Inbox:
         for text in texts:
             try:
                 header = decode_header(text)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise ProtocolViolation(f"not a message of the stream protocol: {error}") from None
             seq = header.seq
             if seq is None:
@@ -93,15 +95,19 @@ class Inbox:
         self.items.append(message)
         match message:
             case Subscribed():
-                self._topics.answered(message)
+                self._answered(message)
                 self.check.add(message.topics, Choices(message.policy, message.trades, message.max_rate))
             case Unsubscribed():
                 self.check.drop(message.topics)
             case Error():
-                self._topics.answered(message)
+                self._answered(message)
             case Gap():
                 self.check.told(message)
             case Goodbye():
                 self.goodbye = message
             case _:
                 pass
+
+    def _answered(self, answer: Subscribed | Error) -> None:
+        for request in self._topics.answered(answer):
+            self._send(request)

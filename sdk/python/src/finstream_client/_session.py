@@ -15,30 +15,28 @@ a subscription is only remembered.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import quote
 
-import msgspec
-
+from finstream_client._calls import asking_for_receipt, dropping, registering, uuid_in
 from finstream_client._endings import GOING_AWAY, ending_of, with_receipt
 from finstream_client._inbox import Inbox, Item
-from finstream_client._problems import UNKNOWN_CLIENT
+from finstream_client._pauses import Pauses
+from finstream_client._problems import UNKNOWN_CLIENT, may_pass
 from finstream_client._steps import Call, Dial, Exchange, Pause, Step
 from finstream_client._topics import Topics
 from finstream_client._wire import Wire
-from finstream_client.backoff import STABLE_S, Backoff
+from finstream_client.backoff import Backoff
 from finstream_client.errors import Ended, FinStreamError, ProtocolViolation, Refused, Unreachable
 from finstream_client.messages import Choices, Welcome
 from finstream_client.notices import Connected, Disconnected, Registered, Retrying
 
 __all__ = ["Item", "Session"]
 
-_HANDSHAKE_S: Final = 10.0
 _SILENT_S: Final = 50.0
 """The engine sends a ping at least every 20 s; what is silent for so long is not there any more."""
 
-_RECEIPT_S: Final = 2.0
 
 
 class Session:
@@ -52,6 +50,7 @@ class Session:
         uuid: str | None = None,
         client_class: str | None = None,
         backoff: Backoff | None = None,
+        handshake_s: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.uuid = uuid
@@ -60,16 +59,15 @@ class Session:
         self._host = host
         self._path = path
         self._class = client_class
-        self._backoff = backoff or Backoff()
-        self._clock = clock
+        self._handshake_s = handshake_s
+        self._pauses = Pauses(backoff or Backoff(), clock)
         self._topics = Topics()
-        self.inbox = Inbox(self._topics, self._welcomed)
+        self.inbox = Inbox(self._topics, self._welcomed, self._send)
         self._epoch: str | None = None
-        self._failures = 0
         self._is_new = False
         """Registered, and not welcomed yet."""
         self._is_forgotten = False
-        self._connected_at: float | None = None
+        self._is_welcome = False
         self._wire: Wire | None = None
         self._last_words = b""
         self._ending: Disconnected | None = None
@@ -82,11 +80,13 @@ class Session:
 
     def begin(self, topics: Sequence[str], choices: Choices) -> None:
         """The caller reads from now on, and wants these topics until :meth:`leave`. What was dropped while there was
-        no connection goes first, so that nothing of it comes in the next one."""
+        no connection goes first, so that nothing of it comes in the next one. What ended the loop before does not end
+        this one, unless the engine will not have us back."""
+        if not isinstance(self._end, Ended):
+            self._end = None
         self._topics.borrow(topics, choices)
         if self.uuid is not None:
-            path = f"/v1/clients/{quote(self.uuid, safe='')}/subscriptions"
-            self._chores = [Call("DELETE", path, body) for body in self._topics.left_over()]
+            self._chores = [dropping(self.uuid, body) for body in self._topics.left_over()]
         self.step = self._first_step()
 
     def subscribe(self, topics: Sequence[str], choices: Choices) -> None:
@@ -108,7 +108,7 @@ class Session:
         self._drop()
         self.inbox.check.forget()
         self.inbox.items.clear()
-        self._connected_at = self._ending = None
+        self._is_welcome, self._ending = False, None
         self._chores.clear()
         self.step = self._first_step()
 
@@ -134,7 +134,7 @@ class Session:
             self.step = self._first_step()
         elif status == 201:
             forgotten = self.uuid is not None
-            self.uuid = _uuid_in(body)
+            self.uuid = uuid_in(body)
             self.is_ours = self._is_new = True
             self._is_forgotten = False
             self.inbox.items.append(Registered(uuid=self.uuid, why="unknown_client" if forgotten else "new"))
@@ -146,7 +146,7 @@ class Session:
         self._wire = Wire(self._host, f"{self._path}/v1/stream?client={quote(self.uuid or '', safe='')}")
         self._last_words = b""
         self.inbox.goodbye = None
-        self.step = Exchange(_HANDSHAKE_S)
+        self.step = Exchange(self._handshake_s)
 
     def data_to_send(self) -> bytes:
         """For the connection that there is; also what is to be sent before it is dropped."""
@@ -165,7 +165,10 @@ class Session:
         except Refused as refusal:
             self._try_again(refusal)
         except ProtocolViolation as violation:
-            self._fail(violation)
+            if self._is_welcome or self._epoch is None:
+                self._fail(violation)
+            else:  # there was an engine here
+                self._try_again(Unreachable(self._host, str(violation)))
         else:
             if self._wire is not None and self._wire.is_closed:
                 self._disconnected(self._wire.close_reason or "the engine closed the connection")
@@ -183,7 +186,7 @@ class Session:
             self._try_again(error)
 
     def waited(self) -> None:
-        self.step = Dial() if self.uuid is not None and not self._is_forgotten else self._registration()
+        self.step = Dial() if self.uuid is not None and not self._is_forgotten else registering(self._class)
 
     # --- connections ---
 
@@ -193,7 +196,8 @@ class Session:
             self.inbox.check.forget()
         self._epoch = welcome.epoch
         self._is_new = False
-        self._connected_at = self._clock()
+        self._is_welcome = True
+        self._pauses.connected()
         self.step = Exchange(_SILENT_S)
         self.inbox.items += [Connected(uuid=welcome.client, epoch=welcome.epoch, new_epoch=new_epoch), welcome]
         self.inbox.check.keep_only([*welcome.topics, *self._topics.wanted])
@@ -201,10 +205,6 @@ class Session:
             self.inbox.check.add((topic,), welcome.policies.get(topic, Choices()))
         for request in self._topics.welcomed(welcome):
             self._send(request)
-
-    @property
-    def _is_welcome(self) -> bool:
-        return self._connected_at is not None
 
     @property
     def _can_ask(self) -> bool:
@@ -224,14 +224,13 @@ class Session:
         if not self._is_welcome:
             self._try_again(Unreachable(self._host, why))
             return
-        if self._connected_at is not None and self._clock() - self._connected_at >= STABLE_S:
-            self._failures = 0
-        self._connected_at = None
+        self._is_welcome = False
+        self._pauses.disconnected()
         self._ending = ending_of(goodbye, wire, why)
         if self._ending.code in GOING_AWAY:
             self._receipt_came(b"")
         else:
-            self.step = Call("GET", f"/v1/clients/{quote(self.uuid or '', safe='')}", timeout_s=_RECEIPT_S)
+            self.step = asking_for_receipt(self.uuid or "")
 
     def _receipt_came(self, body: bytes) -> None:
         ending, self._ending = self._ending, None
@@ -242,39 +241,34 @@ class Session:
             self._fail(Ended(ending.code, ending.detail))
             return
         goodbye = self.inbox.goodbye
-        self._pause(ending.detail, None if goodbye is None else goodbye.reconnect_in_ms)
+        self._pause(ending.detail, ((goodbye and goodbye.reconnect_in_ms) or 0) / 1000)
 
     def _try_again(self, error: Refused | Unreachable) -> None:
         """An attempt failed: come back, if that makes sense."""
         self._drop()
         if isinstance(error, Refused):
             if error.problem == UNKNOWN_CLIENT and not self._is_new:
-                self.step = self._registration()
+                self.step = registering(self._class)
                 return
             self._is_forgotten = error.problem == UNKNOWN_CLIENT  # at once: something between us mixes engines up
-            passes = error.status >= 500 or self._is_forgotten
-            asked_ms = None if error.retry_after_s is None else round(error.retry_after_s * 1000)
+            passes = self._is_forgotten or may_pass(error, is_known=self._epoch is not None)
+            asked_s = error.retry_after_s
         else:
-            passes, asked_ms = self._epoch is not None, None
+            passes, asked_s = self._epoch is not None, None
         if passes:
-            self._pause(str(error), asked_ms)
+            self._pause(str(error), asked_s)
         else:
             self._fail(error)
 
-    def _pause(self, why: str, asked_ms: int | None) -> None:
-        self._failures += 1
-        seconds = self._backoff.pause_s(self._failures) if asked_ms is None else asked_ms / 1000
+    def _pause(self, why: str, asked_s: float | None) -> None:
+        seconds = self._pauses.next_s(asked_s)
         self.inbox.items.append(Retrying(in_s=seconds, detail=why))
         self.step = Pause(seconds)
 
     def _first_step(self) -> Step:
         if self._chores:
             return self._chores[0]
-        return Dial() if self.uuid else self._registration()
-
-    def _registration(self) -> Call:
-        choice: Mapping[str, str] = {"class": self._class} if self._class else {}
-        return Call("POST", "/v1/clients", msgspec.json.encode(choice))
+        return Dial() if self.uuid else registering(self._class)
 
     def _drop(self) -> Wire | None:
         wire, self._wire = self._wire, None
@@ -285,10 +279,3 @@ class Session:
     def _fail(self, error: FinStreamError) -> None:
         self._drop()
         self._end = error
-
-
-def _uuid_in(body: bytes) -> str:
-    try:
-        return msgspec.json.decode(body, type=dict[str, str])["uuid"]
-    except (msgspec.DecodeError, KeyError):
-        raise ProtocolViolation("what answered the registration is no FinStream engine") from None

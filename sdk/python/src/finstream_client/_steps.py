@@ -10,12 +10,13 @@ __all__ = ["Call", "Dial", "Exchange", "Pause", "Step"]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Send a REST request to the public address; then ``answered`` or ``failed``."""
+    """Send a REST request to the public address; then ``answered`` or ``failed``. Without a ``timeout_s`` of its own it
+    has the client's."""
 
     method: str
     path: str
     body: bytes | None = None
-    timeout_s: float = 10.0
+    timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

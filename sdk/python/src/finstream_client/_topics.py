@@ -32,6 +32,8 @@ class Topics:
         """Wanted, and never taken by the engine."""
         self._asked: dict[int, Sequence[str]] = {}
         """By the id of a request: what it is to subscribe to."""
+        self._restoring: set[int] = set()
+        """The ids of those that are to bring back what an earlier connection had."""
         self._last_id = 0
 
     def borrow(self, topics: Sequence[str], choices: Choices) -> None:
@@ -71,6 +73,7 @@ class Topics:
         """The requests that make what the engine has what is wanted. Topics that it has by other ways (REST) are taken
         over."""
         self._asked.clear()
+        self._restoring.clear()
         self._unproved.difference_update(welcome.topics)
         has = dict.fromkeys(welcome.topics, Choices()) | welcome.policies
         self._borrowed |= {topic: has[topic] for topic in self._may_be_had & has.keys()}
@@ -79,12 +82,7 @@ class Topics:
         self._unwanted.clear()
         if drop:
             yield from self.requests("unsubscribe", drop, Choices())
-        missing: dict[Choices, list[str]] = {}
-        for topic, choices in self.wanted.items():
-            if has.get(topic) != choices:
-                missing.setdefault(choices, []).append(topic)
-        for choices, topics in missing.items():
-            yield from self.requests("subscribe", topics, choices)
+        yield from self._restore([topic for topic, choices in self.wanted.items() if has.get(topic) != choices])
         for topic in has.keys() - set(drop):
             self.wanted.setdefault(topic, has[topic])
 
@@ -98,12 +96,28 @@ class Topics:
                 request |= msgspec.to_builtins(choices)
             yield msgspec.json.encode(request)
 
-    def answered(self, answer: Subscribed | Error) -> None:
+    def answered(self, answer: Subscribed | Error) -> Iterator[bytes]:
+        """The requests for what a refusal takes with it though the engine had it once: it knows one of the topics no
+        more, whose asset may have left the configuration, and refuses the others that are asked for again with it."""
         topics = self._asked.pop(answer.id, ()) if isinstance(answer.id, int) else ()
+        unproved = self._unproved.intersection(topics)
+        self._unproved -= unproved
         if isinstance(answer, Error):
-            for topic in self._unproved.intersection(topics):
+            for topic in unproved:
                 self.wanted.pop(topic, None)
-        self._unproved.difference_update(topics)
+            at_fault = (answer.field or "").removeprefix("$.topics[").removesuffix("]")
+            if at_fault.isdecimal() and answer.id in self._restoring:
+                others = (topic for place, topic in enumerate(topics) if place != int(at_fault) and topic in self.wanted)
+                yield from self._restore(others)
+
+    def _restore(self, topics: Iterable[str]) -> Iterator[bytes]:
+        by_choices: dict[Choices, list[str]] = {}
+        for topic in topics:
+            by_choices.setdefault(self.wanted[topic], []).append(topic)
+        for choices, some in by_choices.items():
+            for request in self.requests("subscribe", some, choices):
+                self._restoring.add(self._last_id)
+                yield request
 
     def _keep(self, topics: Sequence[str]) -> None:
         """Somebody else decided on them: leaving the loop changes nothing."""

@@ -6,7 +6,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Mapping
 from typing import Final
 
 from finstream_client._frames import CLOSE, PING, TEXT, FrameReader, encode
@@ -26,13 +25,13 @@ class Wire:
     ``is_closed`` is true once the peer's close frame was seen; ``close_reason`` is its word.
     """
 
-    def __init__(self, host: str, target: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, host: str, target: str) -> None:
         key = base64.b64encode(os.urandom(16))
         self._accept = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
         lines = [
             f"GET {target} HTTP/1.1", f"Host: {host}", "Upgrade: websocket", "Connection: Upgrade",
             f"Sec-WebSocket-Key: {key.decode()}", "Sec-WebSocket-Version: 13",
-            *(f"{name}: {value}" for name, value in (headers or {}).items()), "", "",
+            "", "",
         ]  # fmt: skip
         self._to_send = bytearray("\r\n".join(lines).encode())
         self._head: bytes | None = b""
@@ -111,8 +110,8 @@ class Wire:
             return b""
         status_line, headers = _read_head(head)
         if status_line[9:12] != b"101":
-            length = int(headers.get(b"content-length", b"0") or 0)
-            if len(rest) < min(length, _MAX_HEAD_BYTES):
+            length = headers.get(b"content-length", b"")
+            if length.isdigit() and len(rest) < min(int(length[:9]), _MAX_HEAD_BYTES):
                 self._head = data
                 return b""
             self._refuse(head, rest)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 __all__ = ["Closed", "Ended", "FinStreamError", "ProtocolViolation", "Refused", "Unreachable"]
 
-_PREFIX = "urn:finstream:problem:"
+PREFIX = "urn:finstream:problem:"
 
 
 class FinStreamError(Exception):
@@ -46,7 +46,7 @@ class Refused(FinStreamError):  # noqa: N818
         remedy: str | None = None,
         retry_after_s: float | None = None,
     ) -> None:
-        self.problem = problem.removeprefix(_PREFIX)
+        self.problem = problem.removeprefix(PREFIX)
         self.detail = detail
         self.status = status
         self.field = field

@@ -234,15 +234,15 @@ def decode(raw: bytes) -> Message:
 
     Raises:
       ProtocolViolation: It is not a JSON object with a ``type``. Types that are unknown, and known ones that do not
-      have the shape
-        that this version expects, are no error: they become :class:`Data` if they are numbered, else :class:`Other`.
+        have the shape that this version expects, are no error: they become :class:`Data` if they are numbered, else
+        :class:`Other`.
     """
     message: Message
     try:
         message = _known.decode(raw)
     except msgspec.ValidationError:
         message = _decode_unknown(raw)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ProtocolViolation(f"not a message of the stream protocol: {error}") from None
     _keep(message, "raw", raw)
     return message
@@ -253,7 +253,7 @@ def _decode_unknown(raw: bytes) -> Data | Other:
         header = decode_header(raw)
         if header.seq is None:
             return _other.decode(raw)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeDecodeError) as error:
         raise ProtocolViolation(f"not a message of the stream protocol: {error}") from None
     try:
         return _data.decode(raw)

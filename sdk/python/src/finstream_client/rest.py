@@ -136,15 +136,22 @@ class Rest(_Requests):
     def __init__(self, url: str = DEFAULT_URL, *, ssl_context: ssl.SSLContext | None = None, timeout_s: float = 10.0) -> None:
         self._url = url.rstrip("/")
         # trust_env would send requests for 127.0.0.1 through a proxy that the environment names for other purposes.
-        self._http = httpx.Client(timeout=timeout_s, trust_env=False, verify=_trust(self._url, ssl_context), limits=_LIMITS)
+        self._timeout_s = timeout_s
+        self._http = httpx.Client(trust_env=False, verify=_trust(self._url, ssl_context), limits=_LIMITS)
 
     def send(
-        self, method: str, path: str, *, body: bytes | None = None, query: dict[str, str] | None = None, timeout_s: float = 10.0
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        query: dict[str, str] | None = None,
+        timeout_s: float | None = None,
     ) -> httpx.Response:
-        """Any request, its answer as it is."""
+        """Any request, its answer as it is. Without a ``timeout_s`` of its own it has that of all."""
         try:
             return self._http.request(
-                method, self._url + path, content=body, headers=_headers(body), params=query, timeout=timeout_s
+                method, self._url + path, content=body, headers=_headers(body), params=query, timeout=timeout_s or self._timeout_s
             )
         except httpx.TransportError as error:
             raise _unreachable(self._url, error) from None
@@ -198,14 +205,21 @@ class AsyncRest(_Requests):
 
     def __init__(self, url: str = DEFAULT_URL, *, ssl_context: ssl.SSLContext | None = None, timeout_s: float = 10.0) -> None:
         self._url = url.rstrip("/")
-        self._http = httpx.AsyncClient(timeout=timeout_s, trust_env=False, verify=_trust(self._url, ssl_context), limits=_LIMITS)
+        self._timeout_s = timeout_s
+        self._http = httpx.AsyncClient(trust_env=False, verify=_trust(self._url, ssl_context), limits=_LIMITS)
 
     async def send(
-        self, method: str, path: str, *, body: bytes | None = None, query: dict[str, str] | None = None, timeout_s: float = 10.0
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        query: dict[str, str] | None = None,
+        timeout_s: float | None = None,
     ) -> httpx.Response:
         try:
             return await self._http.request(
-                method, self._url + path, content=body, headers=_headers(body), params=query, timeout=timeout_s
+                method, self._url + path, content=body, headers=_headers(body), params=query, timeout=timeout_s or self._timeout_s
             )
         except httpx.TransportError as error:
             raise _unreachable(self._url, error) from None

@@ -61,10 +61,11 @@ class Client(Face):
         engine lets us; everything else goes to ``on_event``.
 
         Raises:
-          Refused: A topic, or we, are not taken. Ended: the engine sent us away for good. Unreachable: at the first
-          connection, no
-            engine answered; later that is retried. ProtocolViolation: it is no engine. Closed: this client was closed
-            before the loop began.
+          Refused: A topic, or we, are not taken.
+          Ended: The engine sent us away for good; another loop of this client raises it as well.
+          Unreachable: At the first connection no engine answered; later that is retried.
+          ProtocolViolation: It is no engine.
+          Closed: This client was closed before the loop began.
         """
         for items in self.batches(*topics, policy=policy, trades=trades, max_rate=max_rate):
             yield from ticks_of(items, self._tell)
@@ -165,7 +166,8 @@ class Client(Face):
                     session.waited()
         except Unreachable as error:
             if not self._closed:
-                session.failed(error)
+                with self._turns.lock:  # it drops what another thread may be about to write to
+                    session.failed(error)
 
     def _dial(self) -> socket.socket:
         try:
@@ -184,8 +186,7 @@ class Client(Face):
             with self._turns.lock:
                 self._flush()
             assert self._socket is not None, "an exchange without a connection"
-            self._socket.settimeout(timeout_s)
-            data = self._socket.recv(_READ_BYTES)
+            data = self._receive(self._socket, timeout_s)
         except TimeoutError:
             raise Unreachable(self._at.stream, f"silent for {timeout_s:g} s") from None
         except OSError as error:
@@ -195,6 +196,21 @@ class Client(Face):
         with self._turns.lock:
             self._session.received(data)
             self._flush()
+
+    def _receive(self, connection: socket.socket, timeout_s: float) -> bytes:
+        connection.settimeout(timeout_s)
+        if not isinstance(connection, ssl.SSLSocket):
+            return connection.recv(_READ_BYTES)
+        while True:
+            # Encryption breaks when one thread reads while another one writes, so both take turns; but nobody may wait
+            # in his turn, so what comes is waited for below the encryption.
+            with self._turns.lock, suppress(ssl.SSLWantReadError):
+                try:
+                    connection.settimeout(0)
+                    return connection.recv(_READ_BYTES)
+                finally:
+                    connection.settimeout(timeout_s)
+            socket.socket.recv(connection, 1, socket.MSG_PEEK)
 
     def _flush(self) -> None:
         data = self._session.data_to_send()

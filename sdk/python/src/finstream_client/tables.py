@@ -23,8 +23,10 @@ __all__ = ["to_pandas", "to_polars"]
 _TIMES: Final = ("ts_event", "ts_recv")
 _DECIMALS: Final = ("price", "volume", "bid_price", "bid_volume", "ask_price", "ask_volume")
 _POLARS_DIGITS: Final = 38
-_COLUMNS: Final = (*_TIMES, "asset", "seq", "symbol", "exchange", *_DECIMALS, "side", "trade_id", "conflated",
-"simulated")
+_COLUMNS: Final = (
+    *_TIMES, "asset", "seq", "symbol", "exchange", *_DECIMALS, "side", "trade_id", "event_id", "via", "quality", "conflated",
+    "simulated",
+)  # fmt: skip
 
 
 def to_pandas(ticks: Iterable[object], *, floats: bool = False) -> pd.DataFrame:
@@ -35,10 +37,13 @@ def to_pandas(ticks: Iterable[object], *, floats: bool = False) -> pd.DataFrame:
     """
     import pandas as pd
 
-    table = pd.DataFrame(_columns(ticks, floats))
-    for name in _TIMES:
-        table[name] = pd.to_datetime(table[name].astype("int64"), unit="us", utc=True)
-    return table
+    columns = _columns(ticks, floats)
+    # Named, as pandas would guess other types where a column has no values, or where there are no rows.
+    types: dict[str, str] = dict.fromkeys(_COLUMNS, "str") | {
+        "seq": "int64", "conflated": "int64", "simulated": "bool",
+        **dict.fromkeys(_TIMES, "datetime64[us, UTC]"), **dict.fromkeys(_DECIMALS, "float64" if floats else "object"),
+    }  # fmt: skip
+    return pd.DataFrame({name: pd.Series(columns[name], dtype=types[name]) for name in _COLUMNS})
 
 
 def to_polars(ticks: Iterable[object], *, floats: bool = False) -> pl.DataFrame:
@@ -65,7 +70,8 @@ def to_polars(ticks: Iterable[object], *, floats: bool = False) -> pl.DataFrame:
 def _columns(ticks: Iterable[object], floats: bool) -> dict[str, list[Any]]:
     rows = [tick for tick in ticks if isinstance(tick, Tick)]
     columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in _COLUMNS}
-    columns["trade_id"] = [None if one is None else str(one) for one in columns["trade_id"]]
+    for name in ("trade_id", "event_id"):
+        columns[name] = [None if one is None else str(one) for one in columns[name]]
     if floats:
         for name in _DECIMALS:
             columns[name] = [None if value is None else float(value) for value in columns[name]]
