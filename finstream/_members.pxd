@@ -106,6 +106,7 @@ cdef inline int name_of(text p, int length) noexcept nogil:
         if memcmp(p, b"ask_price", 9) == 0: return ASK_PRICE
         if memcmp(p, b"timestamp", 9) == 0: return TIMESTAMP
         if memcmp(p, b"simulated", 9) == 0: return RESERVED
+        if memcmp(p, b"conflated", 9) == 0: return RESERVED
     elif length == 10:
         if memcmp(p, b"bid_volume", 10) == 0: return BID_VOLUME
         if memcmp(p, b"ask_volume", 10) == 0: return ASK_VOLUME

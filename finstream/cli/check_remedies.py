@@ -13,7 +13,7 @@ REMEDIES: dict[str, str] = {
     "control_character": "let a JSON library write the strings: control characters need an escape such as \\u0000",
     "too_deep": "flatten the members that you pass on",
     "duplicate_member": "write each member once, and only one of its names (volume or size, ts or timestamp)",
-    "reserved_member": "leave asset, seq, ts_recv, simulated, quality and via to the engine; choose other names",
+    "reserved_member": "leave asset, seq, ts_recv, simulated, conflated, quality and via to the engine; choose other names",
     "invalid_type": "leave type out for a tick, or make it a string of 1 to 64 characters",
     "missing_symbol": 'add "symbol": BASE/QUOTE for a pair ("BTC/USDT"), the ticker for an equity ("AAPL")',
     "invalid_symbol": "make symbol a string of 1 to 64 bytes without control characters, quotes and backslashes",

@@ -18,7 +18,7 @@ REJECTIONS: dict[str, str] = {
     "control_character": "a string holds an unescaped control character (a NUL byte, say)",
     "too_deep": "nested more than 64 levels deep",
     "duplicate_member": "a member, or a member and its alias (volume and size, say), occurs twice",
-    "reserved_member": "a member that only the engine may write: asset, seq, ts_recv, simulated or quality",
+    "reserved_member": "a member that only the engine may write: asset, seq, ts_recv, simulated, conflated, quality or via",
     "invalid_type": "the member type is not a string of 1 to 64 bytes, or is one of the engine's own types (welcome, goodbye, …)",
     "missing_symbol": "a tick without a symbol",
     "invalid_symbol": "the symbol is not a string of 1 to 64 bytes without control characters, quotes and backslashes",

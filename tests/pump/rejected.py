@@ -83,7 +83,8 @@ REJECTED: dict[str, list[bytes]] = {
     "reserved_member": [
         with_members(b'"asset":"x"'), with_members(b'"seq":1'), with_members(b'"ts_recv":1'),
         with_members(b'"simulated":false'), with_members(b'"quality":null'), with_members(b'"\\u0061sset":1'),
-        with_members(b'"via":"x"'), b'{"type":"heartbeat","seq":1}', b'{"seq"', b'{"seq"\xff', b'{"seq":"\xff"}',
+        with_members(b'"via":"x"'), with_members(b'"conflated":7'),
+        b'{"type":"heartbeat","seq":1}', b'{"seq"', b'{"seq"\xff', b'{"seq":"\xff"}',
         b'{"type":"status","asset":"x"}',
         b'{"type":"news","ts":1,"simulated":true}', b'{"seq":1,"seq":2}',
     ],

@@ -10,7 +10,7 @@ from .decimals import read_decimal
 from .json_text import WHITE_SPACE, Kind, LineError, Member, Value, read_members
 from .timestamps import read_timestamp
 
-RESERVED = frozenset({"asset", "seq", "ts_recv", "simulated", "quality", "via"})
+RESERVED = frozenset({"asset", "seq", "ts_recv", "simulated", "conflated", "quality", "via"})
 ALIASES = {
     "size": "volume",
     "bid": "bid_price",
