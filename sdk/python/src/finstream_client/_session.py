@@ -38,7 +38,6 @@ _SILENT_S: Final = 50.0
 """The engine sends a ping at least every 20 s; what is silent for so long is not there any more."""
 
 
-
 class Session:
     """``host`` is that of the stream's address, as the handshake names it."""
 
