@@ -230,7 +230,7 @@ cdef inline void read_frames(Pump* pump, Outbox* outbox, uint8_t* p, int64_t len
     forget(&inbox.pending)
     pings.count = 0
     while outbox.phase == OPEN and not outbox.paused:
-        fault = take_frame(p, stop - p, MAX_MESSAGE, &frame)
+        fault = take_frame(p, stop - p, MAX_MESSAGE, inbox.kind != 0, &frame)
         if fault == NO_FAULT and frame.size == 0:
             break
         if fault == NO_FAULT:

@@ -94,10 +94,10 @@ cdef inline void forget(Bytes* bytes) noexcept nogil:
     bytes.length = bytes.room = 0
 
 
-cdef inline int take_frame(uint8_t* p, int64_t available, int64_t most, Frame* frame) noexcept nogil:
+cdef inline int take_frame(uint8_t* p, int64_t available, int64_t most, bint begun, Frame* frame) noexcept nogil:
     """The frame at ``p``, unmasked in place. ``frame.size`` is 0 if it has not come completely; then nothing was changed.
 
-    ``most`` is how much a data frame may hold.
+    ``most`` is how much a data frame may hold, ``begun`` whether it has to go on with a message.
     """
     cdef int64_t length, header = 2, i
     cdef uint8_t* mask
@@ -114,6 +114,8 @@ cdef inline int take_frame(uint8_t* p, int64_t available, int64_t most, Frame* f
     if frame.opcode > PONG or BINARY < frame.opcode < CLOSE:
         return BROKEN_PROTOCOL
     if frame.opcode >= CLOSE and (not frame.final or length > MAX_CONTROL):
+        return BROKEN_PROTOCOL
+    if frame.opcode < CLOSE and (frame.opcode == CONTINUATION) != begun:
         return BROKEN_PROTOCOL
     if length == 126:
         header = 4
@@ -183,12 +185,7 @@ cdef inline int check_close(const Frame* frame, int* code) noexcept nogil:
 cdef inline int add_fragment(Inbox* inbox, const Frame* frame, bint* complete) noexcept nogil:
     """A data frame: begin, continue or complete a message."""
     complete[0] = False
-    if frame.opcode == CONTINUATION:
-        if inbox.kind == 0:
-            return BROKEN_PROTOCOL
-    else:
-        if inbox.kind:
-            return BROKEN_PROTOCOL
+    if frame.opcode != CONTINUATION:
         inbox.kind = frame.opcode
     if inbox.message.length + frame.length > MAX_MESSAGE:
         return TOO_BIG

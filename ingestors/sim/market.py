@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from finstream_ingestors.sim import shared
-from finstream_ingestors.sim.shared import Trade
+from . import shared
+from .shared import Trade
 
 __all__ = ["Market", "Stamping"]
 
@@ -108,15 +108,14 @@ class Market:
 
     def _price(self, walk: _Walk, ts_ns: int) -> int:
         if self._shared_trades:
-            price: int = shared.price(walk.symbol, walk.base, ts_ns)
-            return price
+            return shared.price(walk.symbol, walk.base, ts_ns)
         pull = (walk.price - walk.base) / _PULL
         return max(1 + walk.spread, walk.price + round((self._random.random() * 2 - 1) * _STEP_TICKS - pull))
 
     def _next_trade(self, walk: _Walk, ts_ns: int) -> Trade | None:
         """None: the one of this moment has been told."""
         if self._shared_trades:
-            trade: Trade = shared.trade(walk.symbol, ts_ns)
+            trade = shared.trade(walk.symbol, ts_ns)
             is_news = trade.id != walk.last_shared
             walk.last_shared = trade.id
             return trade if is_news else None

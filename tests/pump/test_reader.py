@@ -44,6 +44,8 @@ CASES = {
     "continuation of nothing": frame(MORE, b"a"),
     "continuation after the end": frame(TEXT, b"a") + frame(MORE, b"b"),
     "text within a message": frame(TEXT, b"a", final=False) + frame(TEXT, b"b"),
+    "head of a continuation of nothing": frame(MORE, b"a" * 112)[:20],
+    "head of a text within a message": frame(TEXT, b"a", final=False) + frame(TEXT, b"b" * 112)[:20],
     "utf-8": frame(TEXT, "κόσμε".encode()),
     "utf-8 cut by a fragment": frame(TEXT, b"\xce", final=False) + frame(MORE, b"\xba"),
     "utf-8 broken": frame(TEXT, b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited"),
