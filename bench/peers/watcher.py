@@ -31,7 +31,10 @@ def watch(admin_url: str, log_level: str | None) -> None:
         noc.sendall(bytes([0x81, 0x80 | len(order), 0, 0, 0, 0]) + order)
         said = b""
         while b'"type":"telemetry"' not in said:
-            said = said[-64:] + noc.recv(1 << 20)
+            more = noc.recv(1 << 20)
+            if not more:
+                sys.exit("the engine hung up before it told any telemetry")
+            said = said[-64:] + more
         print("watching", flush=True)
         while noc.recv(1 << 20):
             pass
