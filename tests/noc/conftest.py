@@ -17,6 +17,10 @@ from typing import Any
 import httpx
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from noc_tab import Open, opening
+
 SIDES = ("public", "stream", "admin")
 ROOT = Path(__file__).parents[2]
 BUILT = ROOT / "finstream/page"
@@ -158,3 +162,16 @@ def tools() -> Any:
         simulator = staticmethod(simulator)
 
     return Tools
+
+
+@pytest.fixture
+def open_page(browser: Any, shared: Any, built: Path) -> Iterator[Open]:
+    with opening(browser, shared) as open_it:
+        yield open_it
+
+
+@pytest.fixture
+def open_own(browser: Any, engine: Any, built: Path) -> Iterator[Open]:
+    """On an engine of the test's own, which is started only then."""
+    with opening(browser, engine) as open_it:
+        yield open_it
